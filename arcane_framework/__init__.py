@@ -1,0 +1,89 @@
+"""An SDK for data streams that run as Kubernetes Jobs.
+
+Subclass `StreamGraphBuilder`, compose a source, operators and a sink, and run it with
+`python -m arcane_framework.run`. Only what is exported here and by the packages `sources`, `sinks`,
+`operators`, `commits`, `hosting` and `testing` is public.
+"""
+
+from arcane_framework._core.batch import Batch, QuarantinedRow, Wait, Watermark
+from arcane_framework._core.clock import Clock
+from arcane_framework._core.context import (
+    FromEnvironment,
+    Instant,
+    Seconds,
+    SinkContext,
+    SpecModel,
+    StreamContext,
+)
+from arcane_framework._core.delivery import RunSummary
+from arcane_framework._core.errors import (
+    ArcaneError,
+    ConfigurationError,
+    FatalStreamError,
+    FencedError,
+    SchemaInconsistentError,
+    SchemaMismatchError,
+    TransientStreamError,
+)
+from arcane_framework._core.graph import (
+    NamedOperator,
+    Operator,
+    RunnableGraph,
+    Stream,
+    StreamGraphBuilder,
+    to_sink,
+)
+from arcane_framework._core.kill_switch import KillSwitch
+from arcane_framework._core.position import BackfillPosition, BackfillState, Position
+from arcane_framework._core.services import Logger, Metrics, Mode, Progress, Services, StreamIdentity
+from arcane_framework._core.sink import CommitReport, Committed, Grouping, Sink, SinkRun
+from arcane_framework._core.source import PollingSource, Source, SourceRun, SourceTags
+from arcane_framework._core.storage import Storage
+
+__all__ = [
+    "ArcaneError",
+    "BackfillPosition",
+    "BackfillState",
+    "Batch",
+    "Clock",
+    "CommitReport",
+    "Committed",
+    "ConfigurationError",
+    "FatalStreamError",
+    "FencedError",
+    "FromEnvironment",
+    "Grouping",
+    "Instant",
+    "KillSwitch",
+    "Logger",
+    "Metrics",
+    "Mode",
+    "NamedOperator",
+    "Operator",
+    "PollingSource",
+    "Position",
+    "Progress",
+    "QuarantinedRow",
+    "RunSummary",
+    "RunnableGraph",
+    "SchemaInconsistentError",
+    "SchemaMismatchError",
+    "Seconds",
+    "Services",
+    "Sink",
+    "SinkContext",
+    "SinkRun",
+    "Source",
+    "SourceRun",
+    "SourceTags",
+    "SpecModel",
+    "Storage",
+    "Stream",
+    "StreamContext",
+    "StreamGraphBuilder",
+    "StreamIdentity",
+    "TransientStreamError",
+    "Wait",
+    "Watermark",
+    "to_sink",
+]

@@ -1,0 +1,44 @@
+"""What the two ends of a running graph tell each other."""
+
+from dataclasses import dataclass
+
+from arcane_framework._core.batch import Watermark
+from arcane_framework._core.clock import Clock
+from arcane_framework._core.segment import Segment
+from arcane_framework._core.services import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the source has to go on from, as the sink knows it.
+
+    Attributes:
+        mode: Backfill or stream.
+        watermark: The committed position in that mode.
+        anything_to_do: False for a backfill that has already completed.
+    """
+
+    mode: Mode
+    watermark: Watermark | None
+    anything_to_do: bool = True
+
+
+class GraphRun:
+    """Shared by the source's loop and the delivery to the sink, which may be on different threads.
+
+    Attributes:
+        delivery_segment: The thread of the graph that the sink is called on; set before the chain is subscribed.
+        start: Set by the delivery when the sink is open.
+        source_ended: Set by the source's loop before it completes: the generator ended by itself.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.delivery_segment: Segment | None = None
+        self.start: Start | None = None
+        self.source_ended = False
+
+    def begin(self, start: Start) -> None:
+        """Let the source begin."""
+        with self._clock.changing():
+            self.start = start

@@ -1,0 +1,72 @@
+"""Rows waiting to become a group."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+Slices = Sequence[pa.RecordBatch]
+
+
+class GroupBuffer:
+    """An open group as zero-copy slices, cut at exactly `max_rows` rows or about `max_bytes` bytes.
+
+    Attributes:
+        rows: Rows waiting.
+        nbytes: Their bytes.
+    """
+
+    def __init__(self, max_rows: int, max_bytes: int) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._slices: list[pa.RecordBatch] = []
+        self.rows: int = 0
+        self.nbytes: int = 0
+
+    def fill(self, data: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
+        """Take all rows of `data`, giving out each group that gets full on the way."""
+        offset = 0
+        row_bytes = data.nbytes / data.num_rows if data.num_rows else 0.0
+        while offset < data.num_rows:
+            room = self._max_rows - self.rows
+            if row_bytes:
+                room = min(room, max(int((self._max_bytes - self.nbytes) / row_bytes), 0 if self.rows else 1))
+            if room <= 0:
+                yield self.take()
+                continue
+            piece = data.slice(offset, room)
+            self._slices.append(piece)
+            self.rows += piece.num_rows
+            self.nbytes += piece.nbytes
+            offset += piece.num_rows
+            if self.rows >= self._max_rows or self.nbytes >= self._max_bytes:
+                yield self.take()
+
+    @property
+    def slices(self) -> Slices:
+        """The open group, left where it is."""
+        return tuple(self._slices)
+
+    def take(self) -> list[pa.RecordBatch]:
+        """The open group, whatever its size; it is empty afterwards."""
+        slices, self._slices, self.rows, self.nbytes = self._slices, [], 0, 0
+        return slices
+
+    def take_first(self, rows: int) -> list[pa.RecordBatch]:
+        """The first `rows` rows of the open group; the others stay."""
+        head, tail = split(self.take(), rows)
+        self._slices = tail
+        self.rows = sum(piece.num_rows for piece in tail)
+        self.nbytes = sum(piece.nbytes for piece in tail)
+        return head
+
+
+def split(slices: Slices, rows: int) -> tuple[list[pa.RecordBatch], list[pa.RecordBatch]]:
+    """The slices' first `rows` rows, and the rest."""
+    head: list[pa.RecordBatch] = []
+    for index, piece in enumerate(slices):
+        if piece.num_rows > rows:
+            cut = [piece.slice(0, rows)] if rows else []
+            return head + cut, [piece.slice(rows), *slices[index + 1 :]]
+        head.append(piece)
+        rows -= piece.num_rows
+    return head, []

@@ -1,0 +1,107 @@
+"""Positions: what is stored atomically with the rows, and where a run goes on from.
+
+Two positions are kept apart. `stream` is the watermark that streaming goes on from; a backfill
+has its own watermark and remembers from its start where streaming must go on after it. The
+stream's position is replaced only when the backfill completes.
+"""
+
+from enum import StrEnum
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from arcane_framework._core.batch import Watermark
+from arcane_framework._core.services import StreamIdentity
+
+
+class BackfillState(StrEnum):
+    """Whether the backfill in the log has reached its end."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+
+
+class BackfillPosition(BaseModel):
+    """How far a backfill is.
+
+    Attributes:
+        id: Its identity; a run with the same one resumes it.
+        generation: A fresh text for each time a backfill was begun anew, the id being the same or not.
+        state: Whether it has completed.
+        schema_hash: The schema that it was begun with; another one begins it anew.
+        watermark: The source's position inside the backfill; None at its start.
+        stream: Where streaming has to go on after it, as known at its start.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    generation: str
+    state: BackfillState
+    schema_hash: str
+    watermark: dict[str, JsonValue] | None = None
+    stream: dict[str, JsonValue] | None = None
+
+
+class Position(BaseModel):
+    """A stream's whole position: what a sink stores with each commit and hands back at the next start.
+
+    `model_dump_json()` and `model_validate_json()` turn it into text and back.
+
+    Attributes:
+        stream: The watermark that streaming goes on from; None before the first.
+        backfill: The newest backfill, running or completed; None when there never was one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stream: dict[str, JsonValue] | None = None
+    backfill: BackfillPosition | None = None
+
+    def watermark(self, *, backfilling: bool) -> dict[str, JsonValue] | None:
+        """The position in the mode asked for."""
+        if not backfilling:
+            return self.stream
+        return self.backfill.watermark if self.backfill else None
+
+    def moved(self, watermark: Watermark, *, backfilling: bool) -> "Position":
+        """This position with the watermark of one mode replaced."""
+        if not backfilling:
+            return self.model_copy(update={"stream": dict(watermark)})
+        assert self.backfill is not None
+        return self._with_backfill(watermark=dict(watermark))
+
+    def resumes(self, identity: StreamIdentity, schema_hash: str) -> bool:
+        """Whether a backfill run of `identity` goes on with the backfill stored here.
+
+        The same id resumes (a completed one has nothing left to do), another id starts anew.
+        Without an id (older operators) an unfinished backfill resumes and a finished one starts
+        anew. A changed schema always starts anew: generations are never mixed.
+        """
+        stored = self.backfill
+        if stored is None or stored.schema_hash != schema_hash:
+            return False
+        if identity.backfill_id is None:
+            return stored.state is BackfillState.RUNNING
+        return stored.id == identity.backfill_id
+
+    def begun(self, identity: StreamIdentity, schema_hash: str, stream: Watermark | None) -> "Position":
+        """This position with a new backfill at its start."""
+        generation = uuid4().hex
+        backfill = BackfillPosition(
+            id=identity.backfill_id or generation,
+            generation=generation,
+            state=BackfillState.RUNNING,
+            schema_hash=schema_hash,
+            stream=None if stream is None else dict(stream),
+        )
+        return self.model_copy(update={"backfill": backfill})
+
+    def completed(self, stream: Watermark | None) -> "Position":
+        """This position with its backfill completed and streaming going on from `stream`."""
+        done = self._with_backfill(state=BackfillState.COMPLETED)
+        return done.model_copy(update={"stream": None if stream is None else dict(stream)})
+
+    def _with_backfill(self, **changes: object) -> "Position":
+        assert self.backfill is not None
+        return self.model_copy(update={"backfill": self.backfill.model_copy(update=changes)})

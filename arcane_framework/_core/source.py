@@ -1,0 +1,168 @@
+"""The source protocol: generators of batches, and what a plugin author writes for a source of one's own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from arcane_framework._core.batch import Batch, Wait, Watermark
+from arcane_framework._core.clock import Clock
+from arcane_framework._core.kill_switch import KillSwitch
+from arcane_framework._core.rows import batch_from_rows, no_rows
+from arcane_framework._core.services import Mode
+
+SchemaChanges = Literal["fail", "new_part"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTags:
+    """Where a source reads, for metrics: a host, database or bucket, and what in it."""
+
+    location: str = "unknown"
+    entity: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRun:
+    """What a source is told when it is started.
+
+    Attributes:
+        mode: Backfill or stream.
+        watermark: The last committed position in that mode; None when there is none.
+        clock: The run's clock.
+        kill_switch: The run's kill switch.
+    """
+
+    mode: Mode
+    watermark: Watermark | None
+    clock: Clock
+    kill_switch: KillSwitch
+
+
+class Source(ABC):
+    """Where rows come from.
+
+    The generators run on the graph's source thread. They are pulled lazily (the next batch is asked
+    for when the one before has been taken, which is all the back-pressure there is) and closed when
+    the stream stops, so `try/finally` in them is where connections are closed. They yield `Batch`,
+    and `Wait` instead of sleeping. They raise `TransientStreamError` for what a restart may mend,
+    `FatalStreamError` or `ConfigurationError` for what it cannot, `SchemaMismatchError` when a reload is needed.
+
+    Attributes:
+        schema: The schema of every batch.
+        tags: Where it reads.
+        schema_changes: `fail` (default) refuses a batch of another schema; `new_part` lets the sink
+            start a new part and schema file with it.
+    """
+
+    schema: pa.Schema
+    tags: SourceTags = SourceTags()
+    schema_changes: SchemaChanges = "fail"
+
+    @abstractmethod
+    def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """Follow the source from `watermark` on; None: there is no stored position yet."""
+
+    def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """Read everything, from `watermark` on when a backfill resumes; ends when all has been read.
+
+        Raises:
+            NotImplementedError: The source has no backfill.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backfill")
+
+    def begin_backfill(self) -> Watermark | None:
+        """Where streaming has to go on after a backfill that begins now; stored before its first row."""
+        return None
+
+    def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
+        """Where streaming goes on, at the backfill's end.
+
+        Args:
+            begun: What `begin_backfill` said, perhaps in an earlier process.
+            watermark: The backfill's last watermark.
+        """
+        return begun
+
+    def describe(self, watermark: Watermark) -> str:
+        """The watermark for logs and the state command; override it when it may hold a token."""
+        return ", ".join(f"{key}={value}" for key, value in watermark.items())
+
+    def moment(self, watermark: Watermark) -> datetime | None:
+        """The instant up to which the source has been read at `watermark`, aware; None when there is none."""
+        return None
+
+    def batches(self, run: SourceRun) -> Iterator[Batch | Wait]:
+        """The generator of a run; called once, on the source thread. Override `stream` and `backfill` instead."""
+        return self.backfill(run.watermark) if run.mode is Mode.BACKFILL else self.stream(run.watermark)
+
+    def batch(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        watermark: Watermark | None = None,
+        *,
+        quarantine: bool = False,
+        location: str = "",
+    ) -> Batch:
+        """A batch of this source's schema from rows as mappings: a convenience for small numbers.
+
+        Args:
+            rows: One mapping a row; a missing column is null.
+            watermark: The position after the last row.
+            quarantine: Set rows that do not fit aside instead of failing.
+            location: Where the rows come from, for messages.
+
+        Raises:
+            SchemaInconsistentError: A row has an unknown column, a value that does not fit or a
+                null in a column without nulls; names the row and the column.
+        """
+        data, quarantined = batch_from_rows(rows, self.schema, quarantine=quarantine, location=location)
+        return Batch(data, watermark, quarantined)
+
+
+class PollingSource(Source):
+    """A source that is asked again and again: only `poll` must be written.
+
+    Attributes:
+        interval: Seconds between two polls.
+    """
+
+    interval: float = 15.0
+
+    @abstractmethod
+    def poll(self, watermark: Watermark | None) -> Iterable[Batch]:
+        """What is new since `watermark` (None: everything, or from wherever the stream shall begin).
+
+        Called on the source thread, may block. Each poll's end is a consistent point: when its last batch
+        carries no watermark, the rows are committed with the position that the poll was asked with.
+        """
+
+    def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """Poll, wait `interval` seconds, poll again."""
+        while True:
+            for batch in self._poll(watermark):
+                watermark = watermark if batch.watermark is None else batch.watermark
+                yield batch
+            yield Wait(self.interval)
+
+    def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """One poll; override it when a poll does not give everything."""
+        yield from self._poll(watermark)
+
+    def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
+        """Streaming goes on from the backfill's last watermark: both are positions of `poll`."""
+        return begun if watermark is None else watermark
+
+    def _poll(self, watermark: Watermark | None) -> Iterator[Batch]:
+        at_a_watermark = True
+        for batch in self.poll(watermark):
+            if batch.watermark is not None:
+                watermark, at_a_watermark = batch.watermark, True
+            elif batch.num_rows or batch.quarantined:
+                at_a_watermark = False
+            yield batch
+        if not at_a_watermark:
+            yield Batch(no_rows(self.schema), watermark or {})

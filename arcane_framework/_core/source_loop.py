@@ -1,0 +1,140 @@
+"""Pulls a source's generator and pushes its batches down the chain, on one thread."""
+
+from collections.abc import Iterator
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from arcane_framework._core.batch import Batch, Wait
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError, SchemaInconsistentError, StreamStopped
+from arcane_framework._core.graph_run import GraphRun, Start
+from arcane_framework._core.rows import no_rows
+from arcane_framework._core.schema_hash import difference
+from arcane_framework._core.segment import Segment, segment_of
+from arcane_framework._core.services import Metrics, Progress
+from arcane_framework._core.source import Source, SourceRun
+
+START_SECONDS = 60.0
+"""How long a source on a thread of its own waits for the sink to be opened by the first batch."""
+
+
+def observable(source: Source, run: GraphRun, metrics: Metrics, progress: Progress) -> Observable[Batch]:
+    """`source` as an observable of one run; it can be subscribed once."""
+    subscribed = False
+
+    def subscribe(observer: abc.ObserverBase[Batch], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        nonlocal subscribed
+        if subscribed:
+            raise ConfigurationError(
+                "a source is subscribed once: operators that subscribe again (retry, repeat, share ...) would read "
+                "rows twice; retry inside the source instead"
+            )
+        subscribed = True
+        segment = segment_of(scheduler, "a source")
+        loop = _SourceLoop(source, run, observer, segment, metrics, progress)
+        # Scheduled, not called: the chain has to be assembled before the first batch, or a
+        # disposal from downstream could not reach the loop.
+        segment.schedule(lambda *_: loop.run())
+        return Disposable(loop.dispose)
+
+    return Observable(subscribe)
+
+
+class _SourceLoop:
+    def __init__(
+        self,
+        source: Source,
+        run: GraphRun,
+        observer: abc.ObserverBase[Batch],
+        segment: Segment,
+        metrics: Metrics,
+        progress: Progress,
+    ) -> None:
+        self._metrics = metrics
+        self._progress = progress
+        self._source = source
+        self._run = run
+        self._observer = observer
+        self._segment = segment
+        self._disposed = False
+
+    def dispose(self) -> None:
+        with self._segment.clock.changing():
+            self._disposed = True
+
+    def run(self) -> None:
+        try:
+            self._pull_all()
+        except StreamStopped:
+            self._observer.on_completed()
+        except Exception as error:
+            self._observer.on_error(error)
+        except BaseException as error:
+            self._observer.on_error(FatalStreamError(f"the source ended its thread: {error!r}"))
+        else:
+            self._observer.on_completed()
+
+    def _pull_all(self) -> None:
+        # A batch without rows goes ahead, so that the sink knows the schema that comes out of the
+        # operators before the first row, and says where the source has to go on from.
+        self._observer.on_next(Batch(no_rows(self._source.schema)))
+        start = self._wait_for_start()
+        if start is None or self._stopping():
+            return
+        if not start.anything_to_do:
+            self._run.source_ended = True
+            return
+        source_run = SourceRun(start.mode, start.watermark, self._segment.clock, self._segment.kill_switch)
+        generator = iter(self._source.batches(source_run))
+        try:
+            self._run.source_ended = self._pull(generator)
+        finally:
+            close = getattr(generator, "close", None)
+            if close is not None:
+                close()
+
+    def _wait_for_start(self) -> Start | None:
+        alone = self._run.delivery_segment is self._segment
+        until = self._segment.clock.monotonic() + (0 if alone else START_SECONDS)
+        if not self._segment.wait(lambda: self._run.start is not None or self._stopping(), until):
+            raise FatalStreamError(
+                "the first batch, which has no rows and tells the sink the schema, did not arrive at the sink: "
+                "operators must let batches without rows pass, they carry watermarks, too"
+            )
+        return self._run.start
+
+    def _pull(self, generator: Iterator[Batch | Wait]) -> bool:
+        while not self._stopping():
+            try:
+                item = next(generator)
+            except StopIteration:
+                return True
+            if isinstance(item, Batch):
+                self._emit(item)
+            else:
+                self._wait(item)
+        return False
+
+    def _emit(self, batch: Batch) -> None:
+        if self._source.schema_changes == "fail" and not batch.data.schema.equals(self._source.schema):
+            raise SchemaInconsistentError(
+                f"{type(self._source).__name__} emitted a batch that does not have its schema: "
+                f"{difference(self._source.schema, batch.data.schema)}"
+            )
+        if batch.num_rows:
+            self._metrics.increment("rows.incoming", batch.num_rows)
+            self._progress.rows_incoming(batch.num_rows)
+        self._segment.run_due()
+        self._observer.on_next(batch)
+
+    def _wait(self, wait: Wait) -> None:
+        if not isinstance(wait, Wait):
+            raise FatalStreamError(
+                f"{type(self._source).__name__} yielded a {type(wait).__name__}; a source yields Batch and Wait"
+            )
+        until = None if wait.seconds is None else self._segment.clock.monotonic() + wait.seconds
+        wake = wait.wake
+        self._segment.wait(lambda: self._stopping() or (wake is not None and wake()), until)
+
+    def _stopping(self) -> bool:
+        return self._disposed or self._segment.kill_switch.stopped

@@ -1,0 +1,67 @@
+"""Names of everything below a stream's folder; pure. The layout is that of existing lakes."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from uuid import uuid4
+
+from arcane_framework._core.services import Mode
+from arcane_framework._core.storage import check_name
+
+LOG = "_arcane/log"
+QUARANTINE = "_arcane/quarantine"
+BACKFILL = "backfill"
+SEQUENCE_DIGITS = 20
+
+_PART = re.compile(rf"part-(?P<seq>\d{{{SEQUENCE_DIGITS}}})-\d+-[0-9a-f]{{32}}-")
+_MANIFEST = re.compile(rf"{LOG}/(?P<seq>\d{{{SEQUENCE_DIGITS}}})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The folder names that a sink's settings may change."""
+
+    data: str = "data"
+    schema: str = "schema"
+    metadata: str = "metadata"
+
+    def __post_init__(self) -> None:
+        for name in (self.data, self.schema, self.metadata):
+            check_name(name)
+
+    def folder(self, mode: Mode, batch_date: date | None) -> str:
+        """Where parts of `mode` go: `data` or `backfill`, with a `_batch_date=` folder if a date is given."""
+        base = BACKFILL if mode is Mode.BACKFILL else self.data
+        return base if batch_date is None else f"{base}/_batch_date={batch_date:%Y-%m-%d}"
+
+
+def part_name(seq: int, index: int, schema_hash: str, suffix: str) -> str:
+    """A part's file name: sorts in order of commit and is never used twice."""
+    return f"part-{seq:0{SEQUENCE_DIGITS}}-{index}-{uuid4().hex}-{schema_hash}{suffix}"
+
+
+def part_seq(name: str) -> int | None:
+    """The sequence number in a part's name; None when the name is not ours."""
+    found = _PART.match(name.rsplit("/", 1)[-1])
+    return int(found["seq"]) if found else None
+
+
+def manifest_name(seq: int) -> str:
+    """The log entry `seq`."""
+    return f"{LOG}/{seq:0{SEQUENCE_DIGITS}}.json"
+
+
+def manifest_seq(name: str) -> int | None:
+    """The sequence number of a log entry; None when the name is not one of the log."""
+    found = _MANIFEST.fullmatch(name)
+    return int(found["seq"]) if found else None
+
+
+def completion_token(schema_hash: str) -> str:
+    """The object that says that a backfill has completed."""
+    return f"{BACKFILL}/{schema_hash}.COMPLETED"
+
+
+def schema_file(segment: str, schema_hash: str) -> str:
+    """The empty Parquet file that holds a schema; one name for each, so that it is written once."""
+    return f"{segment}/schema-v0-{schema_hash}.parquet"

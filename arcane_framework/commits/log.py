@@ -1,0 +1,206 @@
+"""The commit protocol: recover, claim, commit, publish, collect garbage.
+
+A log entry is created only if it is absent; that is the one atomic step. Everything before it (staging)
+is invisible, everything after it (publishing) is idempotent and repeated by the next start if need be.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from uuid import uuid4
+
+from arcane_framework._core.clock import Clock
+from arcane_framework._core.errors import FatalStreamError, FencedError, OutcomeUnknownError, TransientStreamError
+from arcane_framework._core.position import Position
+from arcane_framework._core.services import Logger, Mode, StreamIdentity
+from arcane_framework._core.storage import Storage
+from arcane_framework.commits import layout
+from arcane_framework.commits.manifest import Manifest, Part, read_manifest
+
+CREATE_ATTEMPTS = 8
+
+
+class CommitLog:
+    """The log of one stream, as its only writer. Used on one thread.
+
+    Attributes:
+        newest: The newest entry that this writer knows; None before the first.
+    """
+
+    def __init__(self, storage: Storage, stream: StreamIdentity, schema_hash: str, clock: Clock, log: Logger) -> None:
+        self._storage = storage
+        self._stream = stream
+        self._schema_hash = schema_hash
+        self._clock = clock
+        self._log = log
+        self._writer = f"{stream.stream_id}/{uuid4().hex[:12]}"
+        self._published = 0
+        self.newest: Manifest | None = None
+
+    @property
+    def position(self) -> Position:
+        """The newest entry's position."""
+        return self.newest.position if self.newest else Position()
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the entry to come; parts staged for it carry it in their names."""
+        return self.newest.seq + 1 if self.newest else 1
+
+    def open(self) -> None:
+        """Roll an earlier runner's commits forward, fence it, and remove what it left staged.
+
+        Raises:
+            FencedError: Another runner has claimed the stream at the same time.
+            FatalStreamError: The log has a gap or an unreadable entry, or a committed part is gone.
+        """
+        self.newest = self._read_newest()
+        if self.newest is not None:
+            self._roll_forward(self.newest)
+        claimed = self._append(self.position, (), epoch=self.newest.epoch + 1 if self.newest else 1)
+        self._collect_garbage(claimed.seq)
+
+    def append(self, position: Position, parts: Sequence[Part] = (), backfill_since: int | None = None) -> Manifest:
+        """Commit `parts` and `position` in one step; `publish` makes the parts visible afterwards.
+
+        Args:
+            position: The stream's position after this commit.
+            parts: What is staged and shall become visible.
+            backfill_since: Given by the entry that begins a backfill anew: its own number.
+
+        Raises:
+            FencedError: Another runner has taken over; nothing of this commit is or will be visible.
+            TransientStreamError: It is not known whether the commit has happened.
+        """
+        return self._append(position, parts, backfill_since=backfill_since)
+
+    def publish(self, manifest: Manifest) -> None:
+        """Make a committed entry's parts visible, in order; idempotent.
+
+        Raises:
+            FencedError: A part is gone because another runner has taken over meanwhile.
+            FatalStreamError: A committed part is neither staged nor visible.
+        """
+        for part in manifest.parts:
+            if not self._storage.publish(part.path, part.handle, part.bytes):
+                self._explain_lost_part(manifest, part)
+        self._published = manifest.seq
+
+    def _read_newest(self) -> Manifest | None:
+        seqs = log_seqs(self._storage)
+        return read_entry(self._storage, seqs[-1]) if seqs else None
+
+    def _roll_forward(self, newest: Manifest) -> None:
+        unpublished = [read_entry(self._storage, seq) for seq in range(newest.published + 1, newest.seq)] + [newest]
+        for manifest, following in pairwise(unpublished):
+            if following.previous != manifest.hash():
+                raise FatalStreamError(
+                    f"{self._storage.location}/{layout.manifest_name(manifest.seq)} was changed after it was "
+                    "committed: restore it from a backup"
+                )
+        for manifest in unpublished:
+            self.publish(manifest)
+
+    def _append(
+        self, position: Position, parts: Sequence[Part], *, epoch: int | None = None, backfill_since: int | None = None
+    ) -> Manifest:
+        before = self.newest
+        mode: Mode = self._stream.mode
+        manifest = Manifest(
+            seq=self.next_seq,
+            epoch=epoch or (before.epoch if before else 1),
+            id=uuid4().hex,
+            writer=self._writer,
+            mode=mode.value,
+            time=self._clock.now().isoformat(),
+            position=position,
+            schema_hash=self._schema_hash,
+            parts=tuple(parts),
+            rows_in=sum(part.rows for part in parts),
+            backfill_since=backfill_since or (before.backfill_since if before else 0),
+            published=self._published,
+            previous=before.hash() if before else "",
+        )
+        self._create(manifest)
+        self.newest = manifest
+        return manifest
+
+    def _create(self, manifest: Manifest) -> None:
+        name = layout.manifest_name(manifest.seq)
+        for _ in range(CREATE_ATTEMPTS):
+            try:
+                if self._storage.create(name, manifest.to_bytes()):
+                    return
+            except OutcomeUnknownError:
+                self._log.warning("the answer to a commit was lost, reading the log", seq=manifest.seq)
+            stored = self._stored(manifest.seq)
+            if stored is None:
+                continue
+            if stored.id == manifest.id:
+                return
+            raise FencedError(
+                f"{self._storage.location}: another runner ({stored.writer}) has committed {manifest.seq}; "
+                "this one stops, its staged rows are dropped and read again by the other"
+            )
+        raise TransientStreamError(
+            f"{self._storage.location}: commit {manifest.seq} got no answer {CREATE_ATTEMPTS} times"
+        )
+
+    def _stored(self, seq: int) -> Manifest | None:
+        try:
+            return read_entry(self._storage, seq)
+        except FileNotFoundError:
+            return None
+
+    def _explain_lost_part(self, manifest: Manifest, part: Part) -> None:
+        newest = self._read_newest()
+        own = self.newest or manifest
+        if newest is not None and newest.epoch > own.epoch:
+            raise FencedError(f"{self._storage.location}: another runner ({newest.writer}) has taken over")
+        raise FatalStreamError(
+            f"{self._storage.location}/{part.path} was committed ({manifest.seq}, {part.rows} rows) but is neither "
+            "staged nor there with its size: restore it from a backup, or start the stream anew in an empty folder "
+            "with a backfill"
+        )
+
+    def _collect_garbage(self, claimed: int) -> None:
+        # Only what carries a seq below one's own claim: its number is taken, so nobody can commit it any
+        # more. A runner that was frozen here must not touch what its successor is staging.
+        for staged in self._storage.staged():
+            seq = layout.part_seq(staged.name)
+            if seq is not None and seq < claimed:
+                self._storage.abort(staged.handle)
+
+
+def log_seqs(storage: Storage) -> list[int]:
+    """The numbers of all log entries, in order.
+
+    Raises:
+        FatalStreamError: There is a gap, or something else lies in the log.
+    """
+    seqs = []
+    for entry in storage.list(layout.LOG):
+        seq = layout.manifest_seq(entry.name)
+        if seq is None:
+            raise FatalStreamError(f"{storage.location}/{entry.name} does not belong into a commit log: move it away")
+        seqs.append(seq)
+    for expected, seq in enumerate(seqs, start=1):
+        if seq != expected:
+            raise FatalStreamError(
+                f"{storage.location}/{layout.manifest_name(expected)} is missing from the commit log: "
+                "restore it from a backup"
+            )
+    return seqs
+
+
+def read_entry(storage: Storage, seq: int) -> Manifest:
+    """Log entry `seq`.
+
+    Raises:
+        FileNotFoundError: There is none.
+        FatalStreamError: It is unreadable, or not the one that its name says.
+    """
+    name = layout.manifest_name(seq)
+    manifest = read_manifest(storage.read(name), f"{storage.location}/{name}")
+    if manifest.seq != seq:
+        raise FatalStreamError(f"{storage.location}/{name} says that it is {manifest.seq}: restore it from a backup")
+    return manifest

@@ -1,0 +1,35 @@
+"""JSON lines parts."""
+
+from typing import IO, cast
+
+import pyarrow as pa
+
+from arcane_framework.sinks.part_file import Encoder, PartFile
+from arcane_framework.sinks.part_sink import PartSink
+
+
+class JsonLinesSink(PartSink):
+    """Writes one JSON object a line, UTF-8; see `PartSink` for arguments and layout.
+
+    Columns keep their order and nulls are written. Timestamps and dates are ISO 8601 texts, decimals plain
+    numbers, binary hexadecimal text; NaN and infinity, which JSON has not, become null.
+    """
+
+    suffix = ".json"
+
+    def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
+        return _JsonLinesEncoder(target)
+
+
+class _JsonLinesEncoder:
+    def __init__(self, target: PartFile) -> None:
+        self._target = target
+
+    def write(self, group: pa.Table) -> None:
+        # Imported here: a stream that writes Parquet need not load it.
+        from arro3.io import write_ndjson
+
+        write_ndjson(group, cast("IO[bytes]", self._target), explicit_nulls=True)
+
+    def close(self) -> None:
+        pass

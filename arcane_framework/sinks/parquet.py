@@ -1,0 +1,82 @@
+"""Parquet parts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arcane_framework._core.errors import SchemaInconsistentError
+from arcane_framework._core.sink import Grouping
+from arcane_framework._core.storage import Storage
+from arcane_framework.sinks.layout_settings import PartLayout
+from arcane_framework.sinks.part_file import Encoder, PartFile
+from arcane_framework.sinks.part_sink import PartSink
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSettings:
+    """How Parquet parts are encoded.
+
+    Attributes:
+        compression: The codec of all columns.
+        compression_level: The codec's own scale; None is its default.
+        dictionary: Columns to encode with a dictionary; True for all, False for none.
+        statistics: Whether column statistics are written.
+    """
+
+    compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = "snappy"
+    compression_level: int | None = None
+    dictionary: bool | tuple[str, ...] = True
+    statistics: bool = True
+
+
+class ParquetSink(PartSink):
+    """Writes Parquet parts, one row group for each group of rows; see `PartSink` for the layout.
+
+    Args:
+        storage: The sink's location, as `services.storage(location)` gives it.
+        grouping: How rows are cut into groups and when they are committed.
+        groups_per_file: Row groups of a full part.
+        part_layout: Where parts go and what is written beside them.
+        parquet: How they are encoded.
+    """
+
+    suffix = "-chunk.parquet"
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        grouping: Grouping = Grouping(),
+        groups_per_file: int = 1,
+        part_layout: PartLayout = PartLayout(),
+        parquet: ParquetSettings = ParquetSettings(),
+    ) -> None:
+        super().__init__(storage, grouping=grouping, groups_per_file=groups_per_file, part_layout=part_layout)
+        self._parquet = parquet
+
+    def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
+        return _ParquetEncoder(schema, target, self._parquet)
+
+
+class _ParquetEncoder:
+    def __init__(self, schema: pa.Schema, target: PartFile, settings: ParquetSettings) -> None:
+        dictionary = settings.dictionary
+        self._writer = pq.ParquetWriter(
+            target,
+            schema,
+            compression=settings.compression,
+            compression_level=settings.compression_level,
+            use_dictionary=list(dictionary) if isinstance(dictionary, tuple) else dictionary,
+            write_statistics=settings.statistics,
+        )
+
+    def write(self, group: pa.Table) -> None:
+        try:
+            self._writer.write_table(group, row_group_size=group.num_rows)
+        except pa.ArrowInvalid as error:
+            raise SchemaInconsistentError(f"rows do not fit their schema: {error}") from error
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,109 @@
+"""One part while it is being written: bytes go to the staged upload, hashed and counted on the way."""
+
+import hashlib
+from typing import Literal, Protocol
+
+import pyarrow as pa
+
+from arcane_framework._core.storage import PublishHandle, Storage
+from arcane_framework.commits.manifest import Part
+
+
+class Encoder(Protocol):
+    """Turns groups into the bytes of a file format. Raises `SchemaInconsistentError` for rows that do not fit."""
+
+    def write(self, group: pa.Table) -> None:
+        """Encode one group."""
+        ...
+
+    def close(self) -> None:
+        """Write what ends the file; the target stays open."""
+        ...
+
+
+class PartFile:
+    """A writable file object for encoders, and the part that it becomes.
+
+    Attributes:
+        kind: What it is.
+        schema: The schema of its rows; empty for what holds none.
+        groups: Groups written so far.
+        rows: Rows written so far.
+        nbytes: Bytes written so far.
+    """
+
+    closed = False
+
+    def __init__(
+        self,
+        storage: Storage,
+        path: str,
+        *,
+        kind: Literal["data", "quarantine", "token"] = "data",
+        schema: pa.Schema | None = None,
+        staged_as: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.schema = pa.schema([]) if schema is None else schema
+        self.groups = 0
+        self.rows = 0
+        self.nbytes = 0
+        self._path = path
+        self._storage = storage
+        self._upload = storage.stage(staged_as or path)
+        self._sha256 = hashlib.sha256()
+        self._encoder: Encoder | None = None
+        self._handle: PublishHandle | None = None
+
+    def encode_with(self, encoder: Encoder) -> None:
+        """Say which encoder `write` uses."""
+        self._encoder = encoder
+
+    def add(self, group: pa.Table) -> None:
+        """Encode a group."""
+        assert self._encoder is not None
+        self._encoder.write(group)
+        self.groups += 1
+        self.rows += group.num_rows
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append bytes to the file; called by encoders."""
+        view = memoryview(data).cast("B")
+        self._sha256.update(view)
+        self.nbytes += view.nbytes
+        return self._upload.write(view)
+
+    def flush(self) -> None:
+        """Nothing to do: `finish` makes the file durable."""
+
+    def tell(self) -> int:
+        """The file position, for encoders that ask."""
+        return self.nbytes
+
+    def close(self) -> None:
+        """Ignored: the part, not the encoder, decides when the file ends."""
+
+    def finish(self, rows: int | None = None) -> "PartFile":
+        """End the file and make it durable, still invisible."""
+        if self._encoder is not None:
+            self._encoder.close()
+        if rows is not None:
+            self.rows = rows
+        self._handle = self._upload.finish()
+        return self
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._upload.abort()
+
+    def committed(self) -> Part:
+        """The part as the log names it; only after `finish`."""
+        assert self._handle is not None
+        return Part(
+            kind=self.kind,
+            path=self._path,
+            handle=dict(self._handle),
+            rows=self.rows,
+            bytes=self.nbytes,
+            sha256=self._sha256.hexdigest(),
+        )

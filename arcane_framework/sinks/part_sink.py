@@ -1,0 +1,216 @@
+"""The sink that all file formats share: parts are staged, committed through the log, then published."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arcane_framework._core.batch import QuarantinedRow
+from arcane_framework._core.errors import FatalStreamError, FencedError
+from arcane_framework._core.position import BackfillState, Position
+from arcane_framework._core.schema_hash import schema_hash
+from arcane_framework._core.services import Mode
+from arcane_framework._core.sink import Committed, Grouping, Sink, SinkRun
+from arcane_framework._core.storage import Storage
+from arcane_framework.commits import layout
+from arcane_framework.commits.log import CommitLog
+from arcane_framework.sinks.layout_settings import PartLayout
+from arcane_framework.sinks.part_file import Encoder, PartFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a sink has from `open` on."""
+
+    run: SinkRun
+    storage: Storage
+    log: CommitLog
+
+
+class PartSink(Sink):
+    """Writes parts below `<location>/<stream id>/`; a format adds its encoder.
+
+    Args:
+        storage: The sink's location, as `services.storage(location)` gives it.
+        grouping: How rows are cut into groups and when they are committed.
+        groups_per_file: Groups that make a full part.
+        part_layout: Where parts go and what is written beside them.
+    """
+
+    suffix: str
+    """What the names of parts end in, after the schema's hash."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        grouping: Grouping = Grouping(),
+        groups_per_file: int = 1,
+        part_layout: PartLayout = PartLayout(),
+    ) -> None:
+        self.grouping = grouping
+        self._root = storage
+        self._groups_per_file = groups_per_file
+        self._layout = part_layout
+        self._state: _Opened | None = None
+        self._open_part: PartFile | None = None
+        self._staged: list[PartFile] = []
+
+    @property
+    def location(self) -> str:
+        """Where the parts go, without credentials."""
+        return self._root.location
+
+    @abstractmethod
+    def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
+        """An encoder that writes groups of `schema` to `target`."""
+
+    # Called by the graph.
+
+    def open(self, run: SinkRun) -> Position:
+        storage = self._root.folder(run.stream.stream_id)
+        storage.probe()
+        log = CommitLog(storage, run.stream, run.schema_hash, run.clock, run.log)
+        log.open()
+        self._state = _Opened(run, storage, log)
+        if run.stream.mode is Mode.BACKFILL:
+            self._remove_replaced_backfill()
+        self._write_metadata()
+        self._write_schema(run.schema)
+        return log.position
+
+    def begin_backfill(self, position: Position) -> None:
+        log = self._opened.log
+        log.append(position, backfill_since=log.next_seq)
+        self._remove_replaced_backfill()
+
+    def write(self, group: pa.Table) -> None:
+        part = self._open_part
+        if part is not None and not part.schema.equals(group.schema):
+            self._finish_part()
+            part = None
+        if part is None:
+            self._write_schema(group.schema)
+            part = self._open_part = self._new_part(self._part_path(group.schema), group.schema)
+        part.add(group)
+        if part.groups >= self._groups_per_file:
+            self._finish_part()
+
+    def quarantine(self, rows: Sequence[QuarantinedRow]) -> None:
+        name = layout.part_name(self._opened.log.next_seq, len(self._staged), self._opened.run.schema_hash, ".jsonl")
+        part = PartFile(self._opened.storage, f"{layout.QUARANTINE}/{name}", kind="quarantine")
+        part.write(b"".join(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n" for row in rows))
+        self._staged.append(part.finish(rows=len(rows)))
+
+    def commit(self, position: Position) -> Committed:
+        self._finish_part()
+        log = self._opened.log
+        if self._completes(position):
+            self._staged.append(self._token())
+        try:
+            manifest = log.append(position, [part.committed() for part in self._staged])
+        except FencedError:
+            self.discard()  # certainly not named by any entry
+            raise
+        data = [part for part in self._staged if part.kind == "data"]
+        self._staged = []
+        log.publish(manifest)
+        return Committed(parts=len(data), nbytes=sum(part.nbytes for part in data))
+
+    def discard(self) -> None:
+        if self._open_part is not None:
+            self._open_part.abort()
+            self._open_part = None
+        for part in self._staged:
+            part.abort()
+        self._staged = []
+
+    def close(self) -> None:
+        # A commit that failed half way may have happened all the same: what is staged may only be
+        # dropped when it was never named by an entry, so it is left to the next start's garbage collection.
+        if self._open_part is not None:
+            self._open_part.abort()
+            self._open_part = None
+
+    # Parts.
+
+    @property
+    def _opened(self) -> _Opened:
+        if self._state is None:
+            raise FatalStreamError(f"{type(self).__name__} was used before it was opened")
+        return self._state
+
+    def _part_path(self, schema: pa.Schema) -> str:
+        run, log = self._opened.run, self._opened.log
+        batch_date = run.clock.now().date() if self._layout.partition_by_date else None
+        folder = self._layout.segments.folder(run.stream.mode, batch_date)
+        name = layout.part_name(log.next_seq, len(self._staged), schema_hash(schema), self.suffix)
+        return f"{folder}/{name}"
+
+    def _new_part(self, path: str, schema: pa.Schema) -> PartFile:
+        part = PartFile(self._opened.storage, path, schema=schema)
+        part.encode_with(self.encoder(schema, part))
+        return part
+
+    def _finish_part(self) -> None:
+        if self._open_part is not None:
+            part, self._open_part = self._open_part, None
+            self._staged.append(part.finish())
+
+    # Backfills.
+
+    def _completes(self, position: Position) -> bool:
+        stored = self._opened.log.position.backfill
+        return (
+            position.backfill is not None
+            and position.backfill.state is BackfillState.COMPLETED
+            and (stored is None or stored.state is not BackfillState.COMPLETED)
+        )
+
+    def _token(self) -> PartFile:
+        # Staged and published like a part, so that a runner that was frozen before it wrote the token
+        # cannot write it into its successor's backfill: a staged object can be published once.
+        run, storage = self._opened.run, self._opened.storage
+        staged_as = layout.part_name(self._opened.log.next_seq, len(self._staged), run.schema_hash, ".COMPLETED")
+        token = PartFile(storage, layout.completion_token(run.schema_hash), kind="token", staged_as=staged_as)
+        token.write(b"\x00")
+        return token.finish(rows=0)
+
+    def _remove_replaced_backfill(self) -> None:
+        """Remove the token, then the parts, of backfills older than the newest; repeated by each start."""
+        newest = self._opened.log.newest
+        backfill = self._opened.log.position.backfill
+        if newest is None or backfill is None:
+            return
+        storage = self._opened.storage
+        running = backfill.state is BackfillState.RUNNING
+        entries = list(storage.list(layout.BACKFILL))
+        tokens = [entry.name for entry in entries if running and entry.name.endswith(".COMPLETED")]
+        since = newest.backfill_since
+        replaced = [entry.name for entry in entries if (layout.part_seq(entry.name) or since) < since]
+        for name in [*tokens, *replaced]:
+            storage.delete(name)
+
+    # Beside the parts.
+
+    def _write_schema(self, schema: pa.Schema) -> None:
+        if not self._layout.schema_file:
+            return
+        name = layout.schema_file(self._layout.segments.schema, schema_hash(schema))
+        if self._opened.storage.stat(name) is None:
+            metadata = {} if self._layout.merge_key is None else {"ARCANE_MERGE_KEY_NAME": self._layout.merge_key}
+            target = pa.BufferOutputStream()
+            pq.write_table(schema.with_metadata(metadata).empty_table(), target)
+            self._opened.storage.create(name, target.getvalue().to_pybytes())
+
+    def _write_metadata(self) -> None:
+        name = f"{self._layout.segments.metadata}/v0/partitions.json"
+        storage = self._opened.storage
+        if self._layout.partitions:
+            text = json.dumps([asdict(partition) for partition in self._layout.partitions], indent=1)
+            storage.replace(name, text.encode())
+        else:
+            storage.delete(name)
