@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 from arcane_framework._core.durations import Instant, Seconds
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.services import StreamIdentity
+from arcane_framework._core.sink import Grouping
 from arcane_framework._core.spec_problems import spec_problems
 from arcane_framework._core.spec_reading import FromEnvironment, SpecReading, spelling_table
 
@@ -158,6 +159,11 @@ class SinkContext(StreamContext):
     rows_per_group: Annotated[int, Field(gt=0)] = 100_000
     grouping_interval_seconds: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=10)
     groups_per_file: Annotated[int, Field(gt=0)] = 1
+
+    @property
+    def grouping(self) -> Grouping:
+        """The fields as a sink takes them."""
+        return Grouping(rows=self.rows_per_group, within=self.grouping_interval_seconds.total_seconds())
 
 
 ContextT = TypeVar("ContextT", bound=StreamContext)

@@ -221,8 +221,7 @@ def _classes_in(annotation: Any) -> set[type]:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, type):
-            classes.add(part)
+        classes.update(kind for kind in (part, get_origin(part)) if isinstance(kind, type))
         pending += [part.__value__] if _is_alias(part) else get_args(part)
     return classes
 

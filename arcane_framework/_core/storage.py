@@ -136,8 +136,14 @@ class Storage(ABC):
         """Delete the object; none there is fine."""
 
     @abstractmethod
-    def stage(self, name: str) -> StagedUpload:
-        """Begin an object that will be published as `name`, whose last segment must be unique."""
+    def stage(self, name: str, staged_as: str | None = None) -> StagedUpload:
+        """Begin an object that will be published as `name`.
+
+        Args:
+            name: Its final name.
+            staged_as: A name that is used once and never again, for stores that keep what is staged in
+                a place of its own, and for `staged`; by default the last segment of `name`.
+        """
 
     @abstractmethod
     def publish(self, name: str, handle: PublishHandle, size: int) -> bool:

@@ -47,16 +47,21 @@ class CommitLog:
         return self.newest.seq + 1 if self.newest else 1
 
     def open(self) -> None:
-        """Roll an earlier runner's commits forward, fence it, and remove what it left staged.
+        """Fence an earlier runner, roll its commits forward, and remove what it left staged.
+
+        Claiming comes first: it makes the entries before it durable, where one may have been seen whose
+        writer was killed before the disk had it; publishing on its strength could outlive it in a power cut.
 
         Raises:
             FencedError: Another runner has claimed the stream at the same time.
             FatalStreamError: The log has a gap or an unreadable entry, or a committed part is gone.
         """
-        self.newest = self._read_newest()
-        if self.newest is not None:
-            self._roll_forward(self.newest)
-        claimed = self._append(self.position, (), epoch=self.newest.epoch + 1 if self.newest else 1)
+        before = self.newest = self._read_newest()
+        self._published = before.published if before else 0
+        claimed = self._append(self.position, (), epoch=before.epoch + 1 if before else 1)
+        if before is not None:
+            self._roll_forward(before)
+        self._published = claimed.seq
         self._collect_garbage(claimed.seq)
 
     def append(self, position: Position, parts: Sequence[Part] = (), backfill_since: int | None = None) -> Manifest:

@@ -3,8 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Protocol
 
@@ -61,7 +60,7 @@ class SignalLifetime:
         return self._received
 
     def start(self, stop: Callable[[], None]) -> None:
-        """Replace the signals' handlers; a signal that comes meanwhile is kept and stops the stream.
+        """Replace the signals' handlers; call it early: until then a signal has its default action.
 
         Raises:
             ConfigurationError: Not on the main thread, the only one that may set signal handlers.
@@ -77,10 +76,10 @@ class SignalLifetime:
         reader, writer = self._pair = socket.socketpair()
         writer.setblocking(False)
         self._thread = threading.Thread(target=self._watch, args=(reader, stop), name="signals", daemon=True)
-        with self._blocked():
-            self._previous_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-            self._previous = {number: signal.signal(number, _leave_it_to_the_reader) for number in self._signals}
-            self._thread.start()
+        # In this order: from the moment that a signal has its new handler, its number is kept for the thread.
+        self._previous_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._previous = {number: signal.signal(number, _leave_it_to_the_reader) for number in self._signals}
+        self._thread.start()
 
     def close(self) -> None:
         """Put the handlers back. Call it last: from here on a signal ends the process.
@@ -90,25 +89,15 @@ class SignalLifetime:
         if self._pair is None:
             return
         reader, writer = self._pair
-        with self._blocked():
-            for number, handler in self._previous.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-            signal.set_wakeup_fd(self._previous_wakeup)
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._previous_wakeup)
         writer.close()
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
         reader.close()
         self._pair = self._thread = None
         self._previous = {}
-
-    @contextmanager
-    def _blocked(self) -> Iterator[None]:
-        """Hold the signals back while the handlers change; those that come are delivered afterwards."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _watch(self, reader: socket.socket, stop: Callable[[], None]) -> None:
         # Other signals (a child's end, a profiler's timer) write their numbers here, too.

@@ -272,5 +272,3 @@ def _is_terminal(stream: LogStream) -> bool:
         return stream.isatty()
     except (AttributeError, ValueError):
         return False
-
-

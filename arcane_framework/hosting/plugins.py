@@ -63,7 +63,7 @@ def _registered_target(name: str | None, kind: str, registered: Iterable[EntryPo
         raise ConfigurationError(_unknown(name, kind, targets))
     if len(found) > 1:
         raise ConfigurationError(
-            f"the plugin name {name or kind!r} is registered by several packages ({', '.join(sorted(found.values()))}): "
+            f"several packages register the plugin name {name or kind!r} ({', '.join(sorted(found.values()))}): "
             f"uninstall all but one, or name the plugin as module:Builder, for instance {min(found)}"
         )
     return next(iter(found))
@@ -81,7 +81,7 @@ def _make_current_directory_importable() -> None:
     if not {"", os.curdir}.isdisjoint(sys.path):
         return
     try:
-        current = os.getcwd()  # noqa: PTH109 - sys.path holds texts
+        current = os.getcwd()
     except OSError:  # the directory has been deleted; whatever is installed can still be imported
         return
     if current not in sys.path:
@@ -111,7 +111,7 @@ def _place(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_import_machinery(frame.filename)]
     if not frames or isinstance(error, SyntaxError):
         return ""
-    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"  # noqa: PTH119
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
 
 
 def _is_import_machinery(filename: str) -> bool:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from datetime import date, time
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -28,31 +28,62 @@ _NAMES = (
     r"|private[_-]?key|connection[_-]?string|subscription[_-]?key|secret|token|(?:(?<![a-z0-9])|(?<=%3F)|(?<=%26))sig|x-amz-[a-z0-9-]+)"
 )
 _QUOTED = r"(?P<q>\\*[\"'])(?:(?!(?P=q))(?:\\.|.))*"
-_BRACED = r"\{(?:[^}\n]|\}\})*\}"
+_BRACED = r"\{(?:[^}\n]|\}\}){0,500}\}"
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", MASK),
+
+class _Shape(NamedTuple):
+    """One shape of credentials; `sign` is in every lower-cased text that has it, and quick to look for."""
+
+    sign: str
+    pattern: re.Pattern[str]
+    replacement: str
+
+
+# What may repeat before a character that need not come is bounded: a log line must not cost quadratic time.
+_SHAPES: tuple[_Shape, ...] = tuple(
+    _Shape(sign, re.compile(pattern, re.IGNORECASE), replacement)
+    for sign, pattern, replacement in (
+        ("private", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", MASK),
         # A container or file system before the @ of an Azure location is no credential.
-        (r"(\b(?:abfss?|wasbs?)://)[^\s/@?#:]*:[^\s/@]*@", rf"\g<1>{MASK}@"),
-        (r"(\b(?!abfss?:|wasbs?:)[a-z][a-z0-9+.-]{0,30}://)[^\s/?#\"'<>]*@", rf"\g<1>{MASK}@"),
+        ("@", r"(\b(?:abfss?|wasbs?)://)[^\s/@?#:]*:[^\s/@]*@", rf"\g<1>{MASK}@"),
+        ("@", r"(\b(?!abfss?:|wasbs?:)[a-z][a-z0-9+.-]{0,30}://)[^\s/?#\"'<>]*@", rf"\g<1>{MASK}@"),
         # A password with an unescaped slash or question mark, but not a path with @ after a port.
-        (r"(\b[a-z][a-z0-9+.-]{0,30}://)[^\s:/?#@]+:(?!\d+(?:[/?#]|$))[^\s@\"'<>]+@", rf"\g<1>{MASK}@"),
-        (r"((?:proxy-)?authorization\\*[\"']?\s*[:=,]\s*(?:b(?=[\"']))?)" + f"(?:{_QUOTED}|[^\r\n]+)", rf"\g<1>\g<q>{MASK}"),
-        (r"((?:set-)?cookie\\*[\"']?\s*[:=,]\s*(?:b(?=[\"']))?)" + f"(?:{_QUOTED}|[^\r\n]+)", rf"\g<1>\g<q>{MASK}"),
-        (r"\b(bearer\s+)(?!token\b|authenti|authori)[\w.~+/=-]+", rf"\g<1>{MASK}"),
-        (r"\b(basic\s+)(?-i:(?=[a-z]*[A-Z0-9+/=]))[a-z0-9+/=_-]{4,}", rf"\g<1>{MASK}"),
-        (r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*", MASK),
+        (
+            "@",
+            r"(\b[a-z][a-z0-9+.-]{0,30}://)[^\s:/?#@]{1,200}:(?!\d+(?:[/?#]|$))[^\s@\"'<>]{1,500}@",
+            rf"\g<1>{MASK}@",
+        ),
+        (
+            "authorization",
+            rf"((?:proxy-)?authorization\\*[\"']?\s*[:=,]\s*(?:b(?=[\"']))?)(?:{_QUOTED}|[^\r\n]+)",
+            rf"\g<1>\g<q>{MASK}",
+        ),
+        (
+            "cookie",
+            rf"((?:set-)?cookie\\*[\"']?\s*[:=,]\s*(?:b(?=[\"']))?)(?:{_QUOTED}|[^\r\n]+)",
+            rf"\g<1>\g<q>{MASK}",
+        ),
+        ("bearer", r"\b(bearer\s+)(?!token\b|authenti|authori)[\w.~+/=-]+", rf"\g<1>{MASK}"),
+        ("basic", r"\b(basic\s+)(?-i:(?=[a-z]*[A-Z0-9+/=]))[a-z0-9+/=_-]{4,}", rf"\g<1>{MASK}"),
+        ("eyj", r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*", MASK),
         # In a connection string a value ends at the next semicolon and may hold blanks and quotes.
-        (rf"(;\s*[\w -]{{0,30}}{_NAMES}\s*=\s*)(?:{_BRACED}|[^;\r\n]+)", rf"\g<1>{MASK}"),
-        (rf"((?<![?&]){_NAMES}\s*=\s*)(?:{_BRACED}|[^;&\"'\r\n]+(?=;))", rf"\g<1>{MASK}"),
-        (rf"({_NAMES}\\*[\"']?\s*=\s*)(?:{_QUOTED}|{_BRACED}|[^\s;&\"']+)", rf"\g<1>\g<q>{MASK}"),
-        (rf"({_NAMES}%3D)(?:(?!%26)[^\s;&\"'])+", rf"\g<1>{MASK}"),
-        (r"([?&](?:code|key|auth|signature|awsaccesskeyid|credential|assertion)=)[^\s;&#\"']+", rf"\g<1>{MASK}"),
-        (rf"({_NAMES}\\*[\"']\s*[:,]\s*b?)(?:{_QUOTED})", rf"\g<1>\g<q>{MASK}"),
+        (
+            ";",
+            rf"(;\s*[\w -]{{0,30}}{_NAMES}\s*=\s*)(?:{_QUOTED}(?P=q)(?=\s*;)|{_BRACED}|[^;\r\n]+)",
+            rf"\g<1>\g<q>{MASK}\g<q>",
+        ),
+        (";", rf"((?<![?&]){_NAMES}\s*=\s*)(?:{_BRACED}|[^;&\"'\r\n]{{1,500}}(?=;))", rf"\g<1>{MASK}"),
+        ("=", rf"({_NAMES}\\*[\"']?\s*=\s*)(?:{_QUOTED}|{_BRACED}|[^\s;&\"']+)", rf"\g<1>\g<q>{MASK}"),
+        ("%3d", rf"({_NAMES}%3D)(?:(?!%26)[^\s;&\"'])+", rf"\g<1>{MASK}"),
+        ("=", r"([?&](?:code|key|auth|signature|awsaccesskeyid|credential|assertion)=)[^\s;&#\"']+", rf"\g<1>{MASK}"),
+        ("'", rf"({_NAMES}\\*[\"']\s*[:,]\s*b?)(?:{_QUOTED})", rf"\g<1>\g<q>{MASK}"),
+        ('"', rf"({_NAMES}\\*[\"']\s*[:,]\s*b?)(?:{_QUOTED})", rf"\g<1>\g<q>{MASK}"),
         # Not after an underscore: messages name settings such as ARCANE__PASSWORD before a colon.
-        (r"(?<!_)((?:passw(?:or)?d|pwd|api-key|subscription-key|x-amz-[a-z0-9-]+)\s*:\s*)(?![\s\"'\\])\S+", rf"\g<1>{MASK}"),
+        (
+            ":",
+            r"(?<!_)((?:passw(?:or)?d|pwd|api-key|subscription-key|x-amz-[a-z0-9-]+)\s*:\s*)(?![\s\"'\\])\S+",
+            rf"\g<1>{MASK}",
+        ),
     )
 )
 
@@ -79,8 +110,10 @@ def make_redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     def redactor(text: str) -> str:
         if known is not None:
             text = known.sub(MASK, text)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement, text)
+        lowered = text.lower()
+        for sign, pattern, replacement in _SHAPES:
+            if sign in lowered:
+                text = pattern.sub(replacement, text)
         return text
 
     return redactor
@@ -174,7 +207,7 @@ def _plain(value: object, redactor: Callable[[str], str], depth: int) -> Any:
 
 def _plain_item(key: object, item: object, redactor: Callable[[str], str], depth: int) -> tuple[str, Any]:
     name = key if isinstance(key, str) else _text(key, str)
-    if isinstance(item, (str, bytes)) and item and is_secret_field(name):
+    if item is not None and not isinstance(item, bool) and is_secret_field(name):
         return redactor(name), MASK
     return redactor(name), _plain(item, redactor, depth + 1)
 

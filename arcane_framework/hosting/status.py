@@ -230,9 +230,7 @@ def choose_status(
     text = environ.get("KUBERNETES_SERVICE_PORT", "").strip() or "443"
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ConfigurationError(f"KUBERNETES_SERVICE_PORT must be a port's number, not {text!r}")
-    return KubernetesJobStatus(
-        stream_id, log, host=host, port=int(text), wait=wait, account_folder=account_folder
-    )
+    return KubernetesJobStatus(stream_id, log, host=host, port=int(text), wait=wait, account_folder=account_folder)
 
 
 def _worth_a_retry(status: int) -> bool:

@@ -64,10 +64,8 @@ class _Gathered(Source):
             for name, source in self.parts.items()
         ]
         running = [reader for reader in readers if not reader.done]
-        threads = []
+        threads = [run.clock.spawn(reader.run, f"arcane-gather-{reader.name}") for reader in running]
         try:
-            for reader in running:
-                threads.append(run.clock.spawn(reader.run, f"arcane-gather-{reader.name}"))
             yield from _Joined(self.schema, running, vector, run.mode).batches()
         finally:
             for reader in running:

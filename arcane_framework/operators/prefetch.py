@@ -9,7 +9,7 @@ from arcane_framework._core.batch import Batch
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.graph import NamedOperator
 from arcane_framework._core.segment import Segment, segment_of
-from arcane_framework.operators.hand_off import JOIN_SECONDS, HandOff
+from arcane_framework.operators.hand_off import JOIN_SECONDS, Ended, HandOff
 
 
 def prefetch(nbytes: int) -> NamedOperator:
@@ -53,12 +53,16 @@ def _forward(hand_off: HandOff, observer: abc.ObserverBase[Batch], segment: Segm
         if isinstance(item, Batch):
             segment.run_due()
             observer.on_next(item)
-        elif item is None:
-            return None
-        elif item.error is not None:
-            return observer.on_error(item.error)
         else:
-            return observer.on_completed()
+            _end(item, observer)
+            return
+
+
+def _end(item: Ended | None, observer: abc.ObserverBase[Batch]) -> None:
+    if item is not None and item.error is not None:
+        observer.on_error(item.error)
+    elif item is not None:
+        observer.on_completed()
 
 
 class _Upstream:

@@ -1,6 +1,6 @@
 """What a part sink writes beside its parts, as settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from arcane_framework.commits.layout import Segments
 
@@ -38,7 +38,7 @@ class PartLayout:
         partitions: Written to `metadata/v0/partitions.json`; the file is removed when there are none.
     """
 
-    segments: Segments = Segments()
+    segments: Segments = field(default_factory=Segments)
     partition_by_date: bool = False
     schema_file: bool = True
     merge_key: str | None = None

@@ -1,12 +1,17 @@
-"""One part while it is being written: bytes go to the staged upload, hashed and counted on the way."""
+"""One part while it is being written: encoded on the graph's thread, hashed and staged on the writer's."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import pyarrow as pa
 
 from arcane_framework._core.storage import PublishHandle, Storage
 from arcane_framework.commits.manifest import Part
+from arcane_framework.sinks.background_writer import BackgroundWriter
+
+SUBMIT_BYTES = 1 << 20
+"""Encoded bytes that are handed to the writer at a time."""
 
 
 class Encoder(Protocol):
@@ -38,6 +43,7 @@ class PartFile:
         self,
         storage: Storage,
         path: str,
+        writer: BackgroundWriter,
         *,
         kind: Literal["data", "quarantine", "token"] = "data",
         schema: pa.Schema | None = None,
@@ -49,8 +55,10 @@ class PartFile:
         self.rows = 0
         self.nbytes = 0
         self._path = path
-        self._storage = storage
-        self._upload = storage.stage(staged_as or path)
+        self._writer = writer
+        self._upload = storage.stage(path, staged_as)
+        self._chunks: list[memoryview] = []
+        self._chunk_bytes = 0
         self._sha256 = hashlib.sha256()
         self._encoder: Encoder | None = None
         self._handle: PublishHandle | None = None
@@ -69,9 +77,12 @@ class PartFile:
     def write(self, data: bytes | memoryview) -> int:
         """Append bytes to the file; called by encoders."""
         view = memoryview(data).cast("B")
-        self._sha256.update(view)
+        self._chunks.append(view)
+        self._chunk_bytes += view.nbytes
         self.nbytes += view.nbytes
-        return self._upload.write(view)
+        if self._chunk_bytes >= SUBMIT_BYTES:
+            self._submit()
+        return view.nbytes
 
     def flush(self) -> None:
         """Nothing to do: `finish` makes the file durable."""
@@ -84,20 +95,35 @@ class PartFile:
         """Ignored: the part, not the encoder, decides when the file ends."""
 
     def finish(self, rows: int | None = None) -> "PartFile":
-        """End the file and make it durable, still invisible."""
+        """End the file; the writer makes it durable, still invisible."""
         if self._encoder is not None:
             self._encoder.close()
         if rows is not None:
             self.rows = rows
-        self._handle = self._upload.finish()
+        self._submit()
+        self._writer.submit(self._finish_upload)
         return self
 
     def abort(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind; only when the writer has nothing left to do."""
         self._upload.abort()
 
+    def _submit(self) -> None:
+        chunks, self._chunks = self._chunks, []
+        nbytes, self._chunk_bytes = self._chunk_bytes, 0
+        if chunks:
+            self._writer.submit(lambda: self._stage(chunks), nbytes)
+
+    def _stage(self, chunks: Sequence[memoryview]) -> None:
+        for chunk in chunks:
+            self._sha256.update(chunk)
+            self._upload.write(chunk)
+
+    def _finish_upload(self) -> None:
+        self._handle = self._upload.finish()
+
     def committed(self) -> Part:
-        """The part as the log names it; only after `finish`."""
+        """The part as the log names it; only after `finish`, when the writer has nothing left to do."""
         assert self._handle is not None
         return Part(
             kind=self.kind,

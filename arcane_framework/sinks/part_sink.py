@@ -17,8 +17,12 @@ from arcane_framework._core.sink import Committed, Grouping, Sink, SinkRun
 from arcane_framework._core.storage import Storage
 from arcane_framework.commits import layout
 from arcane_framework.commits.log import CommitLog
+from arcane_framework.sinks.background_writer import BackgroundWriter
 from arcane_framework.sinks.layout_settings import PartLayout
 from arcane_framework.sinks.part_file import Encoder, PartFile
+
+WRITER_BYTES = 16 << 20
+"""Encoded bytes that may wait to be staged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class _Opened:
     run: SinkRun
     storage: Storage
     log: CommitLog
+    writer: BackgroundWriter
 
 
 class PartSink(Sink):
@@ -75,7 +80,7 @@ class PartSink(Sink):
         storage.probe()
         log = CommitLog(storage, run.stream, run.schema_hash, run.clock, run.log)
         log.open()
-        self._state = _Opened(run, storage, log)
+        self._state = _Opened(run, storage, log, BackgroundWriter(run.clock, WRITER_BYTES))
         if run.stream.mode is Mode.BACKFILL:
             self._remove_replaced_backfill()
         self._write_metadata()
@@ -101,7 +106,7 @@ class PartSink(Sink):
 
     def quarantine(self, rows: Sequence[QuarantinedRow]) -> None:
         name = layout.part_name(self._opened.log.next_seq, len(self._staged), self._opened.run.schema_hash, ".jsonl")
-        part = PartFile(self._opened.storage, f"{layout.QUARANTINE}/{name}", kind="quarantine")
+        part = PartFile(self._opened.storage, f"{layout.QUARANTINE}/{name}", self._opened.writer, kind="quarantine")
         part.write(b"".join(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n" for row in rows))
         self._staged.append(part.finish(rows=len(rows)))
 
@@ -110,6 +115,7 @@ class PartSink(Sink):
         log = self._opened.log
         if self._completes(position):
             self._staged.append(self._token())
+        self._opened.writer.wait()
         try:
             manifest = log.append(position, [part.committed() for part in self._staged])
         except FencedError:
@@ -121,6 +127,7 @@ class PartSink(Sink):
         return Committed(parts=len(data), nbytes=sum(part.nbytes for part in data))
 
     def discard(self) -> None:
+        self._opened.writer.wait()
         if self._open_part is not None:
             self._open_part.abort()
             self._open_part = None
@@ -131,6 +138,9 @@ class PartSink(Sink):
     def close(self) -> None:
         # A commit that failed half way may have happened all the same: what is staged may only be
         # dropped when it was never named by an entry, so it is left to the next start's garbage collection.
+        if self._state is None:
+            return
+        self._state.writer.close()
         if self._open_part is not None:
             self._open_part.abort()
             self._open_part = None
@@ -151,7 +161,7 @@ class PartSink(Sink):
         return f"{folder}/{name}"
 
     def _new_part(self, path: str, schema: pa.Schema) -> PartFile:
-        part = PartFile(self._opened.storage, path, schema=schema)
+        part = PartFile(self._opened.storage, path, self._opened.writer, schema=schema)
         part.encode_with(self.encoder(schema, part))
         return part
 
@@ -175,7 +185,9 @@ class PartSink(Sink):
         # cannot write it into its successor's backfill: a staged object can be published once.
         run, storage = self._opened.run, self._opened.storage
         staged_as = layout.part_name(self._opened.log.next_seq, len(self._staged), run.schema_hash, ".COMPLETED")
-        token = PartFile(storage, layout.completion_token(run.schema_hash), kind="token", staged_as=staged_as)
+        token = PartFile(
+            storage, layout.completion_token(run.schema_hash), self._opened.writer, kind="token", staged_as=staged_as
+        )
         token.write(b"\x00")
         return token.finish(rows=0)
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from errno import EISDIR, ELOOP
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 from uuid import uuid4
@@ -42,7 +43,8 @@ class LocalStorage(Storage):
     """See `Storage`. Needs a POSIX file system with hard links.
 
     Files have mode 0600. Symbolic links below the root are never followed: reading or writing through one is
-    a `ConfigurationError`, listings leave them out. On a disk, unlike in a bucket, `a` and `a/b` cannot both exist.
+    a `ConfigurationError`, listings leave them out. On a disk, unlike in a bucket, `a` and `a/b` cannot both exist;
+    a folder stays when its last object is deleted.
     """
 
     def __init__(self, root: str | os.PathLike[str], disk: Disk | None = None) -> None:
@@ -119,10 +121,10 @@ class LocalStorage(Storage):
                 self._disk.remove(path)
             self._disk.sync_folder(path[:-1])
 
-    def stage(self, name: str) -> LocalUpload:
+    def stage(self, name: str, staged_as: str | None = None) -> LocalUpload:
         """See `Storage.stage`."""
         self._path(name)
-        path = (*self._stage, staged_name(name))
+        path = (*self._stage, staged_name(name, staged_as))
         with plain_errors(self.location, f"stage {name}"):
             try:
                 descriptor = self._again_if_removed(lambda: self._new_file(path))
@@ -177,6 +179,9 @@ class LocalStorage(Storage):
         except FileExistsError:
             # NFS repeats a request whose answer was lost, and then finds what it has itself created.
             ours, there = self._status(temporary), self._status(path)
+            if there is not None and not there.is_file:
+                number = ELOOP if there.is_link else EISDIR
+                raise OSError(number, os.strerror(number)) from None
             return ours is not None and there is not None and ours.inode == there.inode
         except FileNotFoundError:
             raise

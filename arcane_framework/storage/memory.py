@@ -118,10 +118,10 @@ class MemoryStorage(Storage):
         with self._shelf.lock:
             self._shelf.objects.pop(path, None)
 
-    def stage(self, name: str) -> StagedUpload:
+    def stage(self, name: str, staged_as: str | None = None) -> StagedUpload:
         """See `Storage.stage`."""
         self._path(name)
-        path = (*self._base, staged_name(name))
+        path = (*self._base, staged_name(name, staged_as))
         with self._shelf.lock:
             if path in self._shelf.staged:
                 raise already_staged(self.location, name)

@@ -30,19 +30,19 @@ def in_staging_area(path: Segments) -> bool:
     return STAGE in pairwise(path)
 
 
-def staged_name(name: str) -> str:
-    """The name under which an object is staged: the last segment of its final one.
+def staged_name(name: str, staged_as: str | None = None) -> str:
+    """The name under which an object is staged: `staged_as`, or the last segment of its final one.
 
     Raises:
-        ConfigurationError: The name is unsafe, or could be taken for a temporary file.
+        ConfigurationError: The name is unsafe, is no single segment or could be taken for a temporary file.
     """
-    last = object_path(name)[-1]
-    if last.startswith(TEMPORARY_PREFIX):
+    staged = object_path(name)[-1] if staged_as is None else check_name(staged_as)
+    if "/" in staged or staged.startswith(TEMPORARY_PREFIX):
         raise ConfigurationError(
-            f"{name!r} cannot be used as a storage path: names beginning with {TEMPORARY_PREFIX} are kept for "
-            "temporary files"
+            f"{staged!r} cannot be the name of a staged object: it has a slash or begins with {TEMPORARY_PREFIX}, "
+            "which is kept for temporary files"
         )
-    return last
+    return staged
 
 
 def handle_of(staged: str) -> PublishHandle:

@@ -48,18 +48,22 @@ class Script:
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "said by the server"
     requests: list[Request] = field(default_factory=list)
-    before_reply: Callable[[], None] = field(default=lambda: None)
+    before_reply: Callable[[], object] = field(default=lambda: None)
 
 
 def handler(script: Script) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_PATCH(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_PATCH(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             header = self.headers.get
             script.requests.append(
                 Request(
-                    self.command, self.path, header("Authorization", ""), header("Content-Type", ""),
-                    header("Host", ""), body,
+                    self.command,
+                    self.path,
+                    header("Authorization", ""),
+                    header("Content-Type", ""),
+                    header("Host", ""),
+                    body,
                 )
             )
             status = script.statuses[min(len(script.requests), len(script.statuses)) - 1]
@@ -127,7 +131,9 @@ class Cluster:
     def refusal(self, **changes: Any) -> str:
         with pytest.raises(TransientStreamError) as caught:
             self.status(**changes).report_schema_mismatch("x")
-        prefix = f"The schema has changed, and the Job 'orders-1' could not be annotated at https://127.0.0.1:{self.port}: "
+        prefix = (
+            f"The schema has changed, and the Job 'orders-1' could not be annotated at https://127.0.0.1:{self.port}: "
+        )
         message = str(caught.value)
         assert message.startswith(prefix)
         assert TOKEN not in message
@@ -259,7 +265,7 @@ def test_a_server_that_is_not_there_ends_with_the_budget(start: StartCluster) ->
 
 def test_a_server_that_does_not_answer_is_given_up(start: StartCluster) -> None:
     silent = threading.Event()
-    cluster = start(Script(before_reply=lambda: silent.wait(20) and None))
+    cluster = start(Script(before_reply=lambda: silent.wait(20)))
     assert "timed out" in cluster.refusal(timeout_seconds=0.2, budget_seconds=0.1)
     silent.set()
 
@@ -296,7 +302,7 @@ def test_what_the_server_says_cannot_break_the_message_or_show_the_token(start: 
 def test_a_token_that_has_rotated_is_read_anew(start: StartCluster) -> None:
     script = Script([401, 200])
     cluster = start(script)
-    script.before_reply = lambda: (cluster.folder / "token").write_text("second-token") and None
+    script.before_reply = lambda: (cluster.folder / "token").write_text("second-token")
     cluster.status().report_schema_mismatch("x")
     assert [request.token for request in script.requests] == [f"Bearer {TOKEN}", "Bearer second-token"]
     assert cluster.waits == []
@@ -441,7 +447,7 @@ def test_the_chosen_status_uses_the_environments_host_and_port(start: StartClust
     assert [request.path for request in cluster.script.requests] == ["/apis/batch/v1/namespaces/streams/jobs/orders"]
 
 
-@pytest.mark.parametrize("port", ["x", "0", "65536", "-1", "４４３"])
+@pytest.mark.parametrize("port", ["x", "0", "65536", "-1", "\uff14\uff14\uff13"])
 def test_a_port_that_is_none_is_named(port: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         choose({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": port})

@@ -1,0 +1,278 @@
+"""The host: from settings to an exit code."""
+
+import random
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from arcane_framework._core.clock import Clock, SystemClock
+from arcane_framework._core.context import StreamContext, build_context, secret_values
+from arcane_framework._core.delivery import RunSummary
+from arcane_framework._core.errors import (
+    ArcaneError,
+    ConfigurationError,
+    FencedError,
+    SchemaMismatchError,
+    StreamStopped,
+    TransientStreamError,
+)
+from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder
+from arcane_framework._core.kill_switch import KillSwitch
+from arcane_framework._core.services import Logger, Metrics, NoMetrics, NoProgress, Progress, Services
+from arcane_framework._core.storage import Storage
+from arcane_framework.hosting.environment import RunSettings
+from arcane_framework.hosting.exit_codes import exit_code
+from arcane_framework.hosting.lifetime import LifetimeService, SignalLifetime
+from arcane_framework.hosting.logging import LogStream, capture_library_logs, make_logger, stream_fields
+from arcane_framework.hosting.metrics import DogStatsDMetrics, stream_tags
+from arcane_framework.hosting.progress import TerminalProgress
+from arcane_framework.hosting.redaction import make_redactor
+from arcane_framework.hosting.runner import GraphRunner, StreamRunner
+from arcane_framework.hosting.status import StatusService, choose_status
+from arcane_framework.storage import StorageOpener
+
+FENCED_PAUSE = (30.0, 60.0)
+"""Seconds that a fenced runner waits before it exits, so that two Jobs do not fence each other in a tight loop."""
+
+
+class ExceptionHandler(Protocol):
+    """Decides what becomes of an error before the framework does."""
+
+    def handle(self, error: Exception) -> int | None:
+        """The exit code for `error`; None leaves it to the framework."""
+        ...
+
+
+class StreamHost:
+    """Runs one stream, once, in this process. Every part can be replaced by an argument.
+
+    Args:
+        builder: The plugin's graph builder class.
+        runner: Materialises the graph; by default `GraphRunner`.
+        lifetime: Says when to stop; by default on SIGTERM and SIGINT.
+        status: Reports a schema mismatch; by default on the Job in a cluster, in the log elsewhere.
+        exception_handler: Asked first about every error.
+        handle_unknown_exception: Asked about errors that are not the framework's; None as its answer is exit code 1.
+        services: Turns the default services into the plugin's, for instance into a subclass of `Services`.
+        clock: The source of time.
+        log_stream: Where log lines go; by default standard error.
+        fenced_pause: Bounds, in seconds, of the pause of a runner that another one has replaced.
+    """
+
+    def __init__(
+        self,
+        builder: type[StreamGraphBuilder[Any]],
+        *,
+        runner: StreamRunner | None = None,
+        lifetime: LifetimeService | None = None,
+        status: StatusService | None = None,
+        exception_handler: ExceptionHandler | None = None,
+        handle_unknown_exception: Callable[[Exception], int | None] | None = None,
+        services: Callable[[Services], Services] | None = None,
+        clock: Clock | None = None,
+        log_stream: LogStream | None = None,
+        fenced_pause: tuple[float, float] = FENCED_PAUSE,
+    ) -> None:
+        self.builder = builder
+        self._runner = runner or GraphRunner()
+        self._lifetime = lifetime or SignalLifetime()
+        self._status = status
+        self._exception_handler = exception_handler
+        self._handle_unknown_exception = handle_unknown_exception
+        self._services = services or (lambda base: base)
+        self._clock = clock or SystemClock()
+        self._log_stream = log_stream
+        self._fenced_pause = fenced_pause
+
+    def run(
+        self, settings: RunSettings, environ: Mapping[str, str], told_to_stop: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Run the stream to its end; blocks. Returns the exit code, raises nothing.
+
+        Args:
+            settings: What the environment and the command line say.
+            environ: The environment, to find the cluster in.
+            told_to_stop: Whether a signal came before this call.
+        """
+        kill_switch = KillSwitch(self._clock)
+        bare_log = self._logger(settings, self._log_stream, settings.credential_values())
+        try:
+            self._lifetime.start(kill_switch.stop)
+        except ConfigurationError as error:
+            bare_log.error("configuration error", error=str(error))
+            return 1
+        try:
+            if told_to_stop():
+                kill_switch.stop()
+            return self._run(settings, environ, kill_switch, bare_log)
+        finally:
+            self._lifetime.close()
+
+    def _run(self, settings: RunSettings, environ: Mapping[str, str], kill_switch: KillSwitch, bare_log: Logger) -> int:
+        progress = self._terminal_progress(settings)
+        secrets = settings.credential_values()
+        log = bare_log
+        summary: RunSummary | None = None
+        error: Exception | None = None
+        metrics: Metrics = NoMetrics()
+        try:
+            context = self._context(settings)
+            secrets |= secret_values(context)
+            stream = self._log_stream if progress is None else progress.log_stream
+            log = self._logger(settings, stream, secrets)
+            metrics = self._metrics(settings, context, log, secrets)
+            services = self._make_services(settings, kill_switch, log, metrics, progress)
+            with capture_library_logs(log):
+                summary = self._runner.run(self._graph(services, context))
+        except StreamStopped:
+            pass
+        except Exception as failure:
+            error = failure
+        finally:
+            for service in (progress, metrics):
+                close = getattr(service, "close", None)
+                if close is not None:
+                    close()
+        return self._conclude(settings, environ, bare_log if progress else log, kill_switch, summary, error)
+
+    # The parts.
+
+    def _logger(self, settings: RunSettings, stream: LogStream | None, secrets: frozenset[str]) -> Logger:
+        return make_logger(
+            level=settings.log_level,
+            log_format=settings.log_format,
+            stream=stream,
+            fields=stream_fields(settings.identity, settings.application_version, settings.logging_properties),
+            secrets=secrets,
+        )
+
+    def _terminal_progress(self, settings: RunSettings) -> TerminalProgress | None:
+        stream = sys.stderr
+        if self._log_stream is not None or settings.log_format == "json" or not stream.isatty():
+            return None
+        return TerminalProgress(self._clock, stream)
+
+    def _context(self, settings: RunSettings) -> StreamContext:
+        identity = settings.identity
+        context_type = self.builder.context_type(identity.stream_kind)
+        return build_context(context_type, settings.spec, settings.secrets, identity)
+
+    def _metrics(self, settings: RunSettings, context: StreamContext, log: Logger, secrets: frozenset[str]) -> Metrics:
+        if not settings.metrics_enabled:
+            return NoMetrics()
+        identity = settings.identity
+        custom = getattr(getattr(context, "observability", None), "metric_tags", None) or {}
+        metrics = DogStatsDMetrics(log, socket_path=settings.datadog_socket_path, redact=make_redactor(secrets))
+        return metrics.with_tags(stream_tags(identity.stream_kind, identity.mode, identity.stream_id, custom=custom))
+
+    def _make_services(
+        self,
+        settings: RunSettings,
+        kill_switch: KillSwitch,
+        log: Logger,
+        metrics: Metrics,
+        progress: Progress | None,
+    ) -> Services:
+        base = Services(
+            stream=settings.identity,
+            clock=self._clock,
+            kill_switch=kill_switch,
+            storage=_storage_opener(),
+            http=_http_client,
+            log=log,
+            metrics=metrics,
+            progress=progress or NoProgress(),
+        )
+        return self._services(base)
+
+    def _graph(self, services: Services, context: StreamContext) -> RunnableGraph:
+        graph = self.builder(services).build_graph(context)
+        if not isinstance(graph, RunnableGraph):
+            raise ConfigurationError(
+                f"{self.builder.__name__}.build_graph returned a {type(graph).__name__}, not a graph: "
+                "end the chain with to_sink(...) and return it"
+            )
+        return graph
+
+    # The end.
+
+    def _conclude(
+        self,
+        settings: RunSettings,
+        environ: Mapping[str, str],
+        log: Logger,
+        kill_switch: KillSwitch,
+        summary: RunSummary | None,
+        error: Exception | None,
+    ) -> int:
+        reported = False
+        handled: int | None = None
+        if error is not None:
+            handled = self._ask_handlers(error, log)
+            if handled is None:
+                _log_error(log, error)
+            if handled is None and isinstance(error, SchemaMismatchError):
+                reported = self._report_mismatch(settings, environ, log, str(error))
+            if handled is None and isinstance(error, FencedError):
+                self._pause(kill_switch)
+        code = exit_code(
+            error,
+            interrupted=self._lifetime.interrupted or kill_switch.stopped,
+            backfilling=settings.identity.backfilling,
+            completed=summary is not None and summary.completed,
+            mismatch_reported=reported,
+            handled=handled,
+        )
+        rows = summary.rows if summary is not None else None
+        log.info("ended", exit_code=code, rows=rows, completed=summary is not None and summary.completed)
+        return code
+
+    def _ask_handlers(self, error: Exception, log: Logger) -> int | None:
+        try:
+            handled = self._exception_handler.handle(error) if self._exception_handler is not None else None
+            known = isinstance(error, ArcaneError)
+            if handled is None and not known and self._handle_unknown_exception is not None:
+                handled = self._handle_unknown_exception(error)
+        except Exception as second:
+            log.error("the exception handler failed itself", exc_info=second)
+            return None
+        return handled
+
+    def _report_mismatch(self, settings: RunSettings, environ: Mapping[str, str], log: Logger, detail: str) -> bool:
+        # A switch of its own: also a run that was told to stop has to report.
+        wait = KillSwitch(self._clock).wait
+        try:
+            status = self._status or choose_status(environ, stream_id=settings.identity.stream_id, log=log, wait=wait)
+            status.report_schema_mismatch(detail)
+        except (TransientStreamError, ConfigurationError) as failure:
+            log.error("the schema mismatch could not be reported", error=str(failure))
+            return False
+        return True
+
+    def _pause(self, kill_switch: KillSwitch) -> None:
+        low, high = self._fenced_pause
+        with suppress(StreamStopped):
+            kill_switch.wait(random.uniform(low, high))  # noqa: S311 - jitter
+
+
+def _log_error(log: Logger, error: Exception) -> None:
+    if isinstance(error, ConfigurationError):
+        log.error("configuration error", error=str(error))
+    elif isinstance(error, ArcaneError):
+        log.error("the stream has failed", error_type=type(error).__name__, exc_info=error)
+    else:
+        # A defect of the plugin or of the framework: only the trace says where.
+        trace = "".join(traceback.format_exception(error))
+        log.error("unexpected error", error_type=type(error).__name__, exc_info=error, trace=trace)
+
+
+def _storage_opener() -> Callable[[str], Storage]:
+    return StorageOpener()
+
+
+def _http_client() -> Any:
+    import httpx2
+
+    return httpx2.Client()

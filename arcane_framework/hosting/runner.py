@@ -1,0 +1,31 @@
+"""Materialises a graph and waits for its end."""
+
+from typing import Protocol
+
+from arcane_framework._core.delivery import RunSummary
+from arcane_framework._core.graph import RunnableGraph
+from arcane_framework._core.kill_switch import KillSwitch
+
+
+class StreamRunner(Protocol):
+    """Runs a graph to its end. Called once, by the host, on the main thread."""
+
+    def run(self, graph: RunnableGraph) -> RunSummary:
+        """Run `graph` and block until sink and source are closed; raises the error that ended it."""
+        ...
+
+
+class GraphRunner:
+    """The default runner.
+
+    Attributes:
+        kill_switch: Of the running graph; None before `run`.
+    """
+
+    def __init__(self) -> None:
+        self.kill_switch: KillSwitch | None = None
+
+    def run(self, graph: RunnableGraph) -> RunSummary:
+        """See `StreamRunner`."""
+        self.kill_switch, result = graph.run()
+        return result.result()

@@ -1,0 +1,1 @@
+"""The test kit for plugins; the framework is tested with it, too."""
