@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _UNBOUNDED_OPERATORS = re.compile(r"(observe_on|merge|flat_map|concat_map|buffer_with_time|delay)(_\w+)?")
-_CLOCK = ("_core/clock.py",)
+_CLOCK = ("_core/clock.py", "testing/virtual_clock.py")
 _COMMAND_LINES = ("run.py", "cli/")
 
 

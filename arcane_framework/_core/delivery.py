@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+from reactivex.abc import DisposableBase
 
 from arcane_framework._core.batch import Batch, Watermark
 from arcane_framework._core.errors import FatalStreamError, SchemaInconsistentError
@@ -44,6 +45,7 @@ class Delivery:
 
     Attributes:
         outcome: None while the run goes on; then how it ended, or the error that ended it.
+        subscription: To the chain; disposed at the end, so that a source that is waiting ends, too.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Delivery:
         self._last_commit = self._clock.monotonic()
         self._committed = RunSummary(completed=False, rows=0, parts=0, nbytes=0)
         self.outcome: RunSummary | Exception | None = None
+        self.subscription: DisposableBase | None = None
 
     # What the chain calls.
 
@@ -102,6 +105,8 @@ class Delivery:
             self._services.log.warning("the sink was not closed cleanly", error=str(error))
         with self._clock.changing():
             self.outcome = outcome
+        if self.subscription is not None:
+            self.subscription.dispose()
 
     # The beginning.
 

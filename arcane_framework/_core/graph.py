@@ -163,13 +163,10 @@ class RunnableGraph:
         segment = Segment(services.clock, services.kill_switch)
         self._run.delivery_segment = segment
         delivery = Delivery(self._source, self._sink, services, _metrics(services, self._source), self._run, segment)
-        subscription = self._chain.subscribe(
+        delivery.subscription = self._chain.subscribe(
             delivery.on_next, delivery.on_error, delivery.on_completed, scheduler=segment
         )
-        try:
-            segment.wait(lambda: delivery.outcome is not None)
-        finally:
-            subscription.dispose()
+        segment.wait(lambda: delivery.outcome is not None)
         assert delivery.outcome is not None
         return delivery.outcome
 

@@ -1,5 +1,6 @@
 """Draws a graph as a Mermaid flowchart."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,8 +39,14 @@ def _step_label(step: Callable[..., Any]) -> str:
     name = getattr(step, "name", None)
     settings: Mapping[str, object] = getattr(step, "settings", {})
     if name is None:
-        name = getattr(step, "__qualname__", type(step).__name__).split(".")[0].strip("_")
+        name = _function_name(step)
     return _label(name, [f"{key}={value}" for key, value in settings.items()])
+
+
+def _function_name(step: Callable[..., Any]) -> str:
+    # An operator of reactivex is a closure over the function that has its name.
+    inner = inspect.getclosurevars(step).nonlocals.get("fun") if inspect.isfunction(step) else None
+    return str(getattr(inner or step, "__qualname__", type(step).__name__)).split(".")[0].strip("_")
 
 
 def _label(title: str, details: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ need time use it too: nothing ever calls the sink from a timer's own thread, and
 """
 
 import heapq
+import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -63,6 +64,7 @@ class Segment(Scheduler):
     def __init__(self, clock: Clock, kill_switch: KillSwitch) -> None:
         self.clock = clock
         self.kill_switch = kill_switch
+        self._lock = threading.Lock()
         self._ready: deque[Callable[[], object]] = deque()
         self._deadlines: list[tuple[float, int, int, Timer]] = []
         self._pushed = 0
@@ -79,7 +81,7 @@ class Segment(Scheduler):
 
     def push(self, due: float, order: int, timer: Timer) -> None:
         """Remember a timer's deadline; called by `Timer.set`."""
-        with self.clock.changing():
+        with self.clock.changing(), self._lock:
             self._pushed += 1
             heapq.heappush(self._deadlines, (due, order, self._pushed, timer))
 
@@ -110,6 +112,11 @@ class Segment(Scheduler):
         moment = duetime if isinstance(duetime, datetime) else self.to_datetime(duetime)
         return self.schedule_relative(moment - self.now, action, state)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is ready and no deadline is set."""
+        return not self._ready and self._next_deadline() is None
+
     def run_due(self) -> None:
         """Run what is ready and what is due; called between batches and in waits."""
         while True:
@@ -134,16 +141,17 @@ class Segment(Scheduler):
     def _next_due(self) -> Callable[[], object] | None:
         if self._ready:
             return self._ready.popleft()
-        if self._deadlines and self._deadlines[0][0] <= self.clock.monotonic():
-            with self.clock.changing():
-                due, _, _, timer = heapq.heappop(self._deadlines)
-            return lambda: timer.fire(due)
-        return None
+        with self._lock:
+            if not self._deadlines or self._deadlines[0][0] > self.clock.monotonic():
+                return None
+            due, _, _, timer = heapq.heappop(self._deadlines)
+        return lambda: timer.fire(due)
 
     def _next_deadline(self) -> float | None:
-        while self._deadlines and self._deadlines[0][3].due != self._deadlines[0][0]:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        with self._lock:
+            while self._deadlines and self._deadlines[0][3].due != self._deadlines[0][0]:
+                heapq.heappop(self._deadlines)
+            return self._deadlines[0][0] if self._deadlines else None
 
 
 def segment_of(scheduler: Any, operator: str) -> Segment:

@@ -94,8 +94,9 @@ class _SourceLoop:
                 close()
 
     def _wait_for_start(self) -> Start | None:
-        alone = self._run.delivery_segment is self._segment
-        until = self._segment.clock.monotonic() + (0 if alone else START_SECONDS)
+        # On the sink's own thread, with nothing waiting for its time, the first batch has been dropped for good.
+        dropped = self._run.start is None and self._run.delivery_segment is self._segment and self._segment.idle
+        until = self._segment.clock.monotonic() + (0 if dropped else START_SECONDS)
         if not self._segment.wait(lambda: self._run.start is not None or self._stopping(), until):
             raise FatalStreamError(
                 "the first batch, which has no rows and tells the sink the schema, did not arrive at the sink: "

@@ -21,7 +21,6 @@ from arcane_framework._core.errors import (
 from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.services import Logger, Metrics, NoMetrics, NoProgress, Progress, Services
-from arcane_framework._core.storage import Storage
 from arcane_framework.hosting.environment import RunSettings
 from arcane_framework.hosting.exit_codes import exit_code
 from arcane_framework.hosting.lifetime import LifetimeService, SignalLifetime
@@ -179,7 +178,7 @@ class StreamHost:
             stream=settings.identity,
             clock=self._clock,
             kill_switch=kill_switch,
-            storage=_storage_opener(),
+            storage=StorageOpener(self._clock.now),
             http=_http_client,
             log=log,
             metrics=metrics,
@@ -244,7 +243,7 @@ class StreamHost:
         # A switch of its own: also a run that was told to stop has to report.
         wait = KillSwitch(self._clock).wait
         try:
-            status = self._status or choose_status(environ, stream_id=settings.identity.stream_id, log=log, wait=wait)
+            status = self._status or choose_status(environ, stream_id=settings.identity.stream_id, log=log, wait=wait, monotonic=self._clock.monotonic)
             status.report_schema_mismatch(detail)
         except (TransientStreamError, ConfigurationError) as failure:
             log.error("the schema mismatch could not be reported", error=str(failure))
@@ -266,10 +265,6 @@ def _log_error(log: Logger, error: Exception) -> None:
         # A defect of the plugin or of the framework: only the trace says where.
         trace = "".join(traceback.format_exception(error))
         log.error("unexpected error", error_type=type(error).__name__, exc_info=error, trace=trace)
-
-
-def _storage_opener() -> Callable[[str], Storage]:
-    return StorageOpener()
 
 
 def _http_client() -> Any:

@@ -3,7 +3,6 @@
 import http.client
 import json
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +109,10 @@ class KubernetesJobStatus:
         host: str,
         port: int,
         wait: Callable[[float], None],
+        monotonic: Callable[[], float],
         account_folder: Path = ACCOUNT_FOLDER,
         budget_seconds: float = BUDGET_SECONDS,
         timeout_seconds: float = TIMEOUT_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = stream_id
         self._log = log
@@ -213,6 +212,7 @@ def choose_status(
     stream_id: str,
     log: Logger,
     wait: Callable[[float], None],
+    monotonic: Callable[[], float],
     account_folder: Path = ACCOUNT_FOLDER,
     marker_folder: Path | None = None,
 ) -> StatusService:
@@ -230,7 +230,7 @@ def choose_status(
     text = environ.get("KUBERNETES_SERVICE_PORT", "").strip() or "443"
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ConfigurationError(f"KUBERNETES_SERVICE_PORT must be a port's number, not {text!r}")
-    return KubernetesJobStatus(stream_id, log, host=host, port=int(text), wait=wait, account_folder=account_folder)
+    return KubernetesJobStatus(stream_id, log, host=host, port=int(text), wait=wait, monotonic=monotonic, account_folder=account_folder)
 
 
 def _worth_a_retry(status: int) -> bool:

@@ -76,7 +76,9 @@ class Disk:
         return os.write(descriptor, data)
 
     def sync_file(self, descriptor: int) -> None:
-        """Make the content durable."""
+        """The file is complete: give it its final mode and make the content durable."""
+        # Private while it is written; finished, it is for readers of the lake, who may be other users.
+        os.fchmod(descriptor, 0o644)
         os.fsync(descriptor)
 
     def close_file(self, descriptor: int) -> None:

@@ -5,7 +5,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO, Self
 
 from arcane_framework._core.storage import (
@@ -47,7 +47,7 @@ class _Shelf:
 class MemoryStorage(Storage):
     """See `Storage`. What is in it lives as long as this object or one of its folders."""
 
-    def __init__(self, name: str = "memory", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, name: str = "memory", now: Callable[[], datetime] | None = None) -> None:
         """An empty storage.
 
         Args:
@@ -55,7 +55,7 @@ class MemoryStorage(Storage):
             now: What time an object is said to be modified at; aware, UTC.
         """
         self.location = f"memory://{name}"
-        self._now = now
+        self._now = now or SystemClock().now
         self._base: Segments = ()
         self._shelf = _Shelf()
 

@@ -4,9 +4,10 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
+from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.storage import Storage
 from arcane_framework.storage.local import LocalStorage
@@ -32,13 +33,13 @@ class StorageOpener:
     One opener gives the same memory storage for the same name each time; two openers share nothing.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime] | None = None) -> None:
         """Nothing is opened yet.
 
         Args:
             now: The wall time for memory storages; aware, UTC.
         """
-        self._now = now
+        self._now = now or SystemClock().now
         self._memory: dict[str, MemoryStorage] = {}
         self._lock = threading.Lock()
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -421,7 +422,7 @@ def test_a_marker_stays_in_its_folder(tmp_path: Path) -> None:
 
 
 def choose(environ: dict[str, str]) -> StatusService:
-    return choose_status(environ, stream_id="orders", log=make_logger(stream=io.StringIO()), wait=lambda _: None)
+    return choose_status(environ, stream_id="orders", log=make_logger(stream=io.StringIO()), wait=lambda _: None, monotonic=time.monotonic)
 
 
 @pytest.mark.parametrize("environ", [{}, {"KUBERNETES_SERVICE_HOST": ""}, {"KUBERNETES_SERVICE_PORT": "443"}])
@@ -441,6 +442,7 @@ def test_the_chosen_status_uses_the_environments_host_and_port(start: StartClust
         stream_id="orders",
         log=make_logger(stream=cluster.log),
         wait=cluster.wait,
+        monotonic=lambda: cluster.now,
         account_folder=cluster.folder,
     )
     status.report_schema_mismatch("x")

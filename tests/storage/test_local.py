@@ -144,7 +144,7 @@ def test_a_probe_leaves_no_file_behind(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
-def test_files_are_private_while_staged_and_afterwards(tmp_path: Path) -> None:
+def test_files_are_private_while_they_are_written_and_readable_afterwards(tmp_path: Path) -> None:
     modes = set()
 
     class LookingDisk(Disk):
@@ -158,7 +158,7 @@ def test_files_are_private_while_staged_and_afterwards(tmp_path: Path) -> None:
     upload = storage.stage("c")
     storage.publish("c", upload.finish(), 0)
     assert modes == {0o600}
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"} == {0o600}
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"} == {0o644}
 
 
 def test_temporary_names_cannot_be_foreseen(tmp_path: Path) -> None:

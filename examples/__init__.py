@@ -1,0 +1,1 @@
+"""Complete programs; each one runs in the tests."""
