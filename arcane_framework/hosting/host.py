@@ -56,6 +56,7 @@ class StreamHost:
         handle_unknown_exception: Asked about errors that are not the framework's; None as its answer is exit code 1.
         services: Turns the default services into the plugin's, for instance into a subclass of `Services`.
         clock: The source of time.
+        metrics: Where numbers go, tagged by the host; by default the Datadog agent, unless metrics are switched off.
         log_stream: Where log lines go; by default standard error.
         fenced_pause: Bounds, in seconds, of the pause of a runner that another one has replaced.
     """
@@ -71,6 +72,7 @@ class StreamHost:
         handle_unknown_exception: Callable[[Exception], int | None] | None = None,
         services: Callable[[Services], Services] | None = None,
         clock: Clock | None = None,
+        metrics: Metrics | None = None,
         log_stream: LogStream | None = None,
         fenced_pause: tuple[float, float] = FENCED_PAUSE,
     ) -> None:
@@ -82,6 +84,7 @@ class StreamHost:
         self._handle_unknown_exception = handle_unknown_exception
         self._services = services or (lambda base: base)
         self._clock = clock or SystemClock()
+        self._metrics_target = metrics
         self._log_stream = log_stream
         self._fenced_pause = fenced_pause
 
@@ -159,11 +162,13 @@ class StreamHost:
         return build_context(context_type, settings.spec, settings.secrets, identity)
 
     def _metrics(self, settings: RunSettings, context: StreamContext, log: Logger, secrets: frozenset[str]) -> Metrics:
-        if not settings.metrics_enabled:
-            return NoMetrics()
+        metrics = self._metrics_target
+        if metrics is None:
+            if not settings.metrics_enabled:
+                return NoMetrics()
+            metrics = DogStatsDMetrics(log, socket_path=settings.datadog_socket_path, redact=make_redactor(secrets))
         identity = settings.identity
         custom = getattr(getattr(context, "observability", None), "metric_tags", None) or {}
-        metrics = DogStatsDMetrics(log, socket_path=settings.datadog_socket_path, redact=make_redactor(secrets))
         return metrics.with_tags(stream_tags(identity.stream_kind, identity.mode, identity.stream_id, custom=custom))
 
     def _make_services(

@@ -1,11 +1,14 @@
 """JSON lines parts."""
 
-from typing import IO, cast
+import io
 
 import pyarrow as pa
 
 from arcane_framework.sinks.part_file import Encoder, PartFile
 from arcane_framework.sinks.part_sink import PartSink
+
+PIECE_ROWS = 16384
+"""Rows that are encoded at a time, so that the text of a whole group is never held."""
 
 
 class JsonLinesSink(PartSink):
@@ -29,7 +32,10 @@ class _JsonLinesEncoder:
         # Imported here: a stream that writes Parquet need not load it.
         from arro3.io import write_ndjson
 
-        write_ndjson(group, cast("IO[bytes]", self._target), explicit_nulls=True)
+        for piece in group.to_batches(max_chunksize=PIECE_ROWS):
+            lines = io.BytesIO()
+            write_ndjson(piece, lines, explicit_nulls=True)
+            self._target.write(lines.getbuffer())
 
     def close(self) -> None:
         pass

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Self
 
+from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.storage import (
     PublishHandle,
     StagedObject,

@@ -35,8 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def arcane_stream() -> "Iterator[StreamTestFactory]":
-    """A factory of stream tests: `arcane_stream(Builder, spec, ...)`. What still runs is stopped after the test."""
+def arcane_stream(virtual_clock: "VirtualClock") -> "Iterator[StreamTestFactory]":
+    """A factory of stream tests: `arcane_stream(Builder, spec, ...)`. What still runs is stopped after the test.
+
+    All streams of a test have one clock, that of the fixture `virtual_clock`, unless `clock` or `start` is given.
+    """
     from contextlib import ExitStack
 
     from arcane_framework.testing import StreamTest
@@ -48,6 +51,8 @@ def arcane_stream() -> "Iterator[StreamTestFactory]":
             spec: "Mapping[str, Any] | None" = None,
             **options: "Unpack[StreamTestOptions]",
         ) -> StreamTest:
+            if "start" not in options:
+                options.setdefault("clock", virtual_clock)
             test = StreamTest(builder, spec, **options)
             tests.callback(test.close)
             return test

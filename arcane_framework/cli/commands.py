@@ -1,0 +1,86 @@
+"""What `arcane` understands: the arguments, the order of things, and how errors look."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from arcane_framework._core.errors import ArcaneError, ConfigurationError
+from arcane_framework._core.storage import Storage, check_name
+from arcane_framework.cli import state_text
+from arcane_framework.cli.graph_picture import draw
+from arcane_framework.cli.stream_report import StreamReport, Verification, read_report, stream_ids, verify
+from arcane_framework.storage import StorageOpener
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; an error is one line on standard error and exit code 1."""
+    try:
+        code = arcane.main(args=list(arguments), prog_name="arcane", standalone_mode=False)
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except click.Abort:
+        return _fail("interrupted")
+    except ArcaneError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); Python would complain about it once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    print(f"arcane: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def arcane() -> None:
+    """Look at streams."""
+
+
+@arcane.command()
+@click.argument("location")
+@click.option("--stream-id", metavar="ID", help="The stream; without it the streams of LOCATION are listed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--verify", "verified", is_flag=True, help="Check that all committed parts are there; exit code 1 if not.")
+@click.option("--parts", "with_parts", is_flag=True, help="List the committed parts.")
+@click.option("--commits", "with_commits", is_flag=True, help="List the commits.")
+def state(
+    location: str, stream_id: str | None, as_json: bool, verified: bool, with_parts: bool, with_commits: bool
+) -> int:
+    """Show where a stream below LOCATION (a sink's location) is, as its commit log says."""
+    storage = _open(location)
+    if stream_id is None:
+        if verified or with_parts or with_commits:
+            raise click.UsageError("--verify, --parts and --commits need --stream-id")
+        _print(state_text.list_as_json if as_json else state_text.list_as_text, storage.location, _read_all(storage))
+        return 0
+    report = _read(storage, stream_id)
+    verification = verify(storage.folder(stream_id)) if verified else None
+    if as_json:
+        text = state_text.as_json(report, verification, parts=with_parts, commits=with_commits)
+    else:
+        text = state_text.as_text(report, verification, parts=with_parts, commits=with_commits)
+    click.echo(text)
+    return 1 if verification is not None and verification.problems else 0
+
+
+@arcane.command()
+@click.argument("plugin", metavar="MODULE:BUILDER")
+@click.option("--spec", type=click.Path(path_type=Path), metavar="FILE", help="The stream's spec, YAML or JSON.")
+@click.option("--backfill", is_flag=True, help="Draw the graph of a backfill.")
+def graph(plugin: str, spec: Path | None, backfill: bool) -> int:
+    """Print the graph of a plugin as a Mermaid flowchart; nothing is run."""
+    click.echo(draw(plugin, spec, backfill=backfill, environ=os.environ), nl=False)
+    return 0
+
+
+def _open(location: str) -> Storage:
+    storage = StorageOpener()(location)
+    if next(iter(storage.list()), None) is None:
+        raise ConfigurationError(f"{storage.location}: there is nothing here")
+    return storage
