@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from arcane_framework._core.errors import ArcaneError, ConfigurationError
-from arcane_framework._core.storage import Storage, check_name
+from arcane_framework._core.errors import ArcaneError
 from arcane_framework.cli import state_text
 from arcane_framework.cli.graph_picture import draw
-from arcane_framework.cli.stream_report import StreamReport, Verification, read_report, stream_ids, verify
+from arcane_framework.cli.stream_report import read_report, stream_ids, verify
 from arcane_framework.storage import StorageOpener
 
 
@@ -46,27 +45,27 @@ def arcane() -> None:
 @click.argument("location")
 @click.option("--stream-id", metavar="ID", help="The stream; without it the streams of LOCATION are listed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--verify", "verified", is_flag=True, help="Check that all committed parts are there; exit code 1 if not.")
+@click.option(
+    "--verify", "verified", is_flag=True, help="Check that all committed parts are there; exit code 1 if not."
+)
 @click.option("--parts", "with_parts", is_flag=True, help="List the committed parts.")
 @click.option("--commits", "with_commits", is_flag=True, help="List the commits.")
 def state(
     location: str, stream_id: str | None, as_json: bool, verified: bool, with_parts: bool, with_commits: bool
 ) -> int:
-    """Show where a stream below LOCATION (a sink's location) is, as its commit log says."""
-    storage = _open(location)
+    """Show where the stream ID below LOCATION, its sink's location, is: what its commit log says."""
+    if stream_id is None and (verified or with_parts or with_commits):
+        raise click.UsageError("--verify, --parts and --commits are about one stream: give --stream-id")
+    storage = StorageOpener()(location)
     if stream_id is None:
-        if verified or with_parts or with_commits:
-            raise click.UsageError("--verify, --parts and --commits need --stream-id")
-        _print(state_text.list_as_json if as_json else state_text.list_as_text, storage.location, _read_all(storage))
+        listed = [read_report(storage, name) for name in stream_ids(storage)]
+        click.echo(state_text.list_as_json(listed) if as_json else state_text.list_as_text(listed))
         return 0
-    report = _read(storage, stream_id)
-    verification = verify(storage.folder(stream_id)) if verified else None
-    if as_json:
-        text = state_text.as_json(report, verification, parts=with_parts, commits=with_commits)
-    else:
-        text = state_text.as_text(report, verification, parts=with_parts, commits=with_commits)
-    click.echo(text)
-    return 1 if verification is not None and verification.problems else 0
+    report = read_report(storage, stream_id)
+    problems = verify(storage, stream_id) if verified else None
+    shown = state_text.Shown(parts=with_parts, commits=with_commits)
+    click.echo(state_text.as_json(report, problems, shown) if as_json else state_text.as_text(report, problems, shown))
+    return 1 if problems else 0
 
 
 @arcane.command()
@@ -77,10 +76,3 @@ def graph(plugin: str, spec: Path | None, backfill: bool) -> int:
     """Print the graph of a plugin as a Mermaid flowchart; nothing is run."""
     click.echo(draw(plugin, spec, backfill=backfill, environ=os.environ), nl=False)
     return 0
-
-
-def _open(location: str) -> Storage:
-    storage = StorageOpener()(location)
-    if next(iter(storage.list()), None) is None:
-        raise ConfigurationError(f"{storage.location}: there is nothing here")
-    return storage

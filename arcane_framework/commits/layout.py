@@ -12,6 +12,7 @@ LOG = "_arcane/log"
 QUARANTINE = "_arcane/quarantine"
 BACKFILL = "backfill"
 SEQUENCE_DIGITS = 20
+INDEX_DIGITS = 6
 
 _PART = re.compile(rf"part-(?P<seq>\d{{{SEQUENCE_DIGITS}}})-\d+-[0-9a-f]{{32}}-")
 _MANIFEST = re.compile(rf"{LOG}/(?P<seq>\d{{{SEQUENCE_DIGITS}}})\.json")
@@ -36,8 +37,8 @@ class Segments:
 
 
 def part_name(seq: int, index: int, schema_hash: str, suffix: str) -> str:
-    """A part's file name: sorts in order of commit and is never used twice."""
-    return f"part-{seq:0{SEQUENCE_DIGITS}}-{index}-{uuid4().hex}-{schema_hash}{suffix}"
+    """A part's file name: sorts in order of commit, within a commit in order of rows, and is never used twice."""
+    return f"part-{seq:0{SEQUENCE_DIGITS}}-{index:0{INDEX_DIGITS}}-{uuid4().hex}-{schema_hash}{suffix}"
 
 
 def part_seq(name: str) -> int | None:

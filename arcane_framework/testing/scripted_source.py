@@ -54,11 +54,11 @@ class ScriptedSource(Source):
         backfill: Sequence[Step] | None = None,
         resume: bool = False,
         ends: bool = False,
-        tags: SourceTags = SourceTags(),
+        tags: SourceTags | None = None,
         schema_changes: SchemaChanges = "fail",
     ) -> None:
         self.schema = schema
-        self.tags = tags
+        self.tags = tags or SourceTags()
         self.schema_changes = schema_changes
         self.starts: list[SourceRun] = []
         self._steps = list(steps)

@@ -65,11 +65,9 @@ class StreamOutput:
         storage = self._folder(location)
         if storage is None:
             return []
-        found = []
-        for part in StreamState(storage).parts():
-            if part.kind != "token" and part.path.startswith(f"{folder.rstrip('/')}/"):
-                found.append((part, _read(storage, part)))
-        return found
+        prefix = f"{folder.rstrip('/')}/"
+        parts = [part for part in StreamState(storage).parts() if part.path.startswith(prefix)]
+        return [(part, _read(storage, part)) for part in parts if part.kind != "token"]
 
     def _folder(self, location: str | None) -> Storage | None:
         if location is not None:
@@ -102,7 +100,8 @@ def _read(storage: Storage, part: Part) -> bytes:
 
 def _rows(part: Part, content: bytes) -> Sequence[dict[str, Any]]:
     if part.path.endswith(".parquet"):
-        return _table(part, content).to_pylist()
+        found: list[dict[str, Any]] = _table(part, content).to_pylist()
+        return found
     return [json.loads(line) for line in content.decode().splitlines()]
 
 

@@ -101,7 +101,7 @@ class StreamTest:
     """Runs a plugin's builder through the real `StreamHost`, under virtual time and without a network.
 
         with StreamTest(OrdersBuilder, {"sinkLocation": "/lake"}).start() as test:
-            test.advance(minutes := 60 * 60)
+            test.advance(timedelta(hours=1))
             assert test.rows() == [...]
             test.stop()
             assert test.exit_code == 0
@@ -134,7 +134,7 @@ class StreamTest:
         storage: Opens locations as the stream does: to lay out input files before the start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default, and a test names the two that it is about
         self,
         builder: Builder,
         spec: Mapping[str, Any] | None = None,

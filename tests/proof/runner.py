@@ -115,7 +115,7 @@ def with_faults(services: Services) -> Services:
 def _open_storage(location: str) -> Storage:
     fault = os.environ.get(FAULT)
     disk_type = red_controls.RenamingDisk if os.environ.get(RED_CONTROL) == "rename" else FaultyDisk
-    disk = disk_type(location, read_fault(fault) if fault else None, os.environ.get(CALLS_FILE))
+    disk = disk_type(location, read_fault(fault) if fault else None, os.environ.get(CALLS_FILE) or None)
     lost = os.environ.get(LOST_ANSWERS)
     if lost:
         share, seed = lost.split(",")

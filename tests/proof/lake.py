@@ -1,0 +1,244 @@
+"""Judges a stream's folder with tools of other people: json, hashlib and pyarrow, never the product's own reader.
+
+It works on a snapshot, path to content, so that a real folder and a disk model are judged alike.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.proof.table import Table
+
+Snapshot = Mapping[str, bytes]
+
+_LOG_ENTRY = re.compile(r"_arcane/log/(\d{20})\.json")
+_STAGE = "_arcane/stage/"
+_TOKEN = re.compile(r"backfill/[0-9a-z]{7}\.COMPLETED")
+_SCHEMA_FILE = re.compile(r"schema/schema-.*-[0-9a-z]{7}\.parquet")
+
+
+def take(folder: Path) -> Snapshot:
+    """The files below `folder`; nothing may be running on it."""
+    return {
+        os.path.relpath(os.path.join(parent, name), folder): Path(parent, name).read_bytes()
+        for parent, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a stream's folder should hold in the end.
+
+    Attributes:
+        backfilled: Change sets that a backfill covers; 0: there is no backfill.
+        sets: All change sets.
+    """
+
+    backfilled: int
+    sets: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    seq: int
+    kind: str
+    path: str
+    staged: str
+    size: int
+    sha256: str
+    rows: int
+
+
+class Lake:
+    """A snapshot and what is wrong with it.
+
+    Attributes:
+        entries: The log's entries, in order, as JSON.
+    """
+
+    def __init__(self, snapshot: Snapshot, expected: Expected) -> None:
+        self._snapshot = snapshot
+        self._expected = expected
+        names = sorted(name for name in snapshot if _LOG_ENTRY.fullmatch(name))
+        self._entry_names = names
+        self.entries: list[dict[str, Any]] = [json.loads(snapshot[name]) for name in names]
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """The newest entry's position."""
+        return self.entries[-1]["position"] if self.entries else {"stream": None, "backfill": None}
+
+    @property
+    def backfill_completed(self) -> bool:
+        """Whether the newest backfill has completed, as the log says."""
+        backfill = self.position["backfill"]
+        return backfill is not None and backfill["state"] == "completed"
+
+    @property
+    def token_is_visible(self) -> bool:
+        """Whether readers see a completed backfill."""
+        return any(_TOKEN.fullmatch(name) for name in self._snapshot)
+
+    @property
+    def staged(self) -> list[str]:
+        """What lies in the staging area."""
+        return sorted(name for name in self._snapshot if name.startswith(_STAGE))
+
+    def problems(self) -> list[str]:
+        """What must not be at any instant."""
+        return [*self._log_problems(), *self._committed_problems(), *self._visible_problems(), *self._token_problems()]
+
+    def end_problems(self, *, backfill: bool, stream: bool) -> list[str]:
+        """What must not be after `backfill`, `stream` or both have come to their ends."""
+        found = self.problems()
+        folders = [("backfill", Table(0, self._expected.backfilled))] if backfill else []
+        folders += [("data", Table(self._expected.backfilled, self._expected.sets))] if stream else []
+        for folder, table in folders:
+            visible = self._visible_ids(folder)
+            if visible != table.ids():
+                found.append(f"{folder}: in the end {_differing(visible, table.ids())}")
+        if backfill and not self.token_is_visible:
+            found.append("there is no completion token after a complete backfill")
+        return found
+
+    # The log.
+
+    def _log_problems(self) -> Iterator[str]:
+        previous = ""
+        for number, (name, entry) in enumerate(zip(self._entry_names, self.entries, strict=True), start=1):
+            if name != f"_arcane/log/{number:020}.json" or entry["seq"] != number:
+                yield f"the log has {name} (seq {entry['seq']}) where {number} should be"
+            if entry["previous"] != previous:
+                yield f"{name} does not follow from the entry before it"
+            if entry["rows_in"] != sum(part["rows"] for part in entry["parts"]):
+                yield f"{name}: rows in are not rows in parts"
+            previous = hashlib.sha256(self._snapshot[name]).hexdigest()
+
+    @cached_property
+    def _since(self) -> int:
+        return int(self.entries[-1]["backfill_since"]) if self.entries else 0
+
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        return [
+            _Part(
+                entry["seq"],
+                part["kind"],
+                part["path"],
+                _STAGE + part["handle"]["stage"],
+                part["bytes"],
+                part["sha256"],
+                part["rows"],
+            )
+            for entry in self.entries
+            for part in entry["parts"]
+        ]
+
+    def _is_replaced(self, part: _Part) -> bool:
+        return part.path.startswith("backfill/") and part.seq < self._since
+
+    # What is committed.
+
+    def _committed_problems(self) -> Iterator[str]:
+        for part in self._parts:
+            if not self._is_replaced(part) and self._content(part) is None and part.kind != "token":
+                yield f"{part.path} is committed ({part.seq}) and neither visible nor staged"
+        for folder, table in (("data", self._streamed()), ("backfill", self._backfilled())):
+            committed = self._committed_ids(folder)
+            if committed != table.ids():
+                yield f"{folder}: committed is not what the position says: {_differing(committed, table.ids())}"
+
+    def _content(self, part: _Part) -> bytes | None:
+        for name in (part.path, part.staged):
+            content = self._snapshot.get(name)
+            if content is not None and len(content) == part.size:
+                return content if hashlib.sha256(content).hexdigest() == part.sha256 else None
+        return None
+
+    def _committed_ids(self, folder: str) -> list[int]:
+        parts = [p for p in self._parts if p.kind == "data" and p.path.startswith(f"{folder}/")]
+        found = ((part, self._content(part)) for part in parts if not self._is_replaced(part))
+        return [number for part, content in found if content is not None for number in _ids(part.path, content)]
+
+    def _streamed(self) -> Table:
+        """What the stream's position says that is committed."""
+        first = self._expected.backfilled
+        position = self.position["stream"]
+        return Table(first, first if position is None else position["stamp"] + 1)
+
+    def _backfilled(self) -> Table:
+        backfill = self.position["backfill"]
+        if backfill is None:
+            return Table(0, 0)
+        if backfill["state"] == "completed":
+            return Table(0, self._expected.backfilled)
+        return Table(0, 0 if backfill["watermark"] is None else backfill["watermark"]["stamp"] + 1)
+
+    # What readers see.
+
+    def _visible_names(self, folder: str) -> list[str]:
+        return sorted(n for n in self._snapshot if n.startswith(f"{folder}/") and not _TOKEN.fullmatch(n))
+
+    def _visible_ids(self, folder: str) -> list[int]:
+        return [number for name in self._visible_names(folder) for number in _ids(name, self._snapshot[name])]
+
+    def _visible_problems(self) -> Iterator[str]:
+        committed = {part.path: part for part in self._parts}
+        for name, content in self._snapshot.items():
+            if name.startswith(("data/", "backfill/")):
+                part = committed.get(name)
+                if part is None:
+                    yield f"{name} is visible and not committed"
+                elif len(content) != part.size or hashlib.sha256(content).hexdigest() != part.sha256:
+                    yield f"{name} is visible and not what was committed"
+                elif part.kind == "data" and len(_ids(name, content)) != part.rows:
+                    yield f"{name} has {len(_ids(name, content))} rows and should have {part.rows}"
+            elif not name.startswith(("_arcane/log/", _STAGE)) and not _SCHEMA_FILE.fullmatch(name):
+                yield f"{name} has no business in the folder"
+            elif _SCHEMA_FILE.fullmatch(name):
+                pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        yield from self._order_problems("data", self._visible_names("data"))
+        current = [name for name in self._visible_names("backfill") if not self._of_an_older_backfill(name)]
+        yield from self._order_problems("backfill", current)
+        if current and len(current) < len(self._visible_names("backfill")):
+            yield "parts of two backfills are visible at once"
+
+    def _of_an_older_backfill(self, name: str) -> bool:
+        return any(part.path == name and self._is_replaced(part) for part in self._parts)
+
+    def _order_problems(self, folder: str, names: list[str]) -> Iterator[str]:
+        seen = [number for name in names for number in _ids(name, self._snapshot[name])]
+        committed = self._committed_ids(folder)
+        if seen != committed[: len(seen)]:
+            yield f"{folder}: visible is no beginning of what is committed: {_differing(seen, committed)}"
+
+    def _token_problems(self) -> Iterator[str]:
+        if not self.token_is_visible:
+            return
+        # Also between the begin of a new backfill and the removal of its predecessor's token.
+        if self._visible_ids("backfill") != Table(0, self._expected.backfilled).ids():
+            yield "the completion token is visible and the backfill is not complete"
+
+
+def _ids(name: str, content: bytes) -> list[int]:
+    if name.endswith(".parquet"):
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)["id"].to_pylist()
+    return [json.loads(line)["id"] for line in content.decode().splitlines()]
+
+
+def _differing(found: list[int], wanted: list[int]) -> str:
+    doubled = len(found) - len(set(found))
+    missing, strange = len(set(wanted) - set(found)), len(set(found) - set(wanted))
+    if not doubled and not missing and not strange:
+        return "the order is wrong"
+    return f"{len(found)} rows for {len(wanted)}, {doubled} doubled, {missing} missing, {strange} too many"
