@@ -17,7 +17,7 @@ from arcane_framework.storage import StorageOpener
 def run(arguments: Sequence[str]) -> int:
     """Run the command; an error is one line on standard error and exit code 1."""
     try:
-        code = arcane.main(args=list(arguments), prog_name="arcane", standalone_mode=False)
+        code = arcane.main(args=list(arguments) or ["--help"], prog_name="arcane", standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message())
     except click.Abort:
@@ -41,7 +41,7 @@ def arcane() -> None:
     """Look at streams."""
 
 
-@arcane.command()
+@arcane.command(short_help="Show where streams are, and verify their parts.")
 @click.argument("location")
 @click.option("--stream-id", metavar="ID", help="The stream; without it the streams of LOCATION are listed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -68,7 +68,7 @@ def state(
     return 1 if problems else 0
 
 
-@arcane.command()
+@arcane.command(short_help="Draw the graph of a plugin.")
 @click.argument("plugin", metavar="MODULE:BUILDER")
 @click.option("--spec", type=click.Path(path_type=Path), metavar="FILE", help="The stream's spec, YAML or JSON.")
 @click.option("--backfill", is_flag=True, help="Draw the graph of a backfill.")

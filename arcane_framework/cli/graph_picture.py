@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.context import build_context
+from arcane_framework._core.errors import ArcaneError, ConfigurationError
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.services import Services
 from arcane_framework.hosting import RunOptions, RunSettings, StreamHost, read_environment
@@ -34,7 +35,14 @@ def draw(plugin: str, spec: Path | None, *, backfill: bool, environ: Mapping[str
     builder = found.builder if isinstance(found, StreamHost) else found
     context_type = builder.context_type(settings.identity.stream_kind)
     context = build_context(context_type, settings.spec, settings.secrets, settings.identity)
-    return builder(_services(settings)).build_graph(context).to_mermaid()
+    try:
+        return builder(_services(settings)).build_graph(context).to_mermaid()
+    except ArcaneError:
+        raise
+    except Exception as error:  # the plugin's own code
+        raise ConfigurationError(
+            f"the plugin {plugin} cannot build its graph: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _services(settings: RunSettings) -> Services:

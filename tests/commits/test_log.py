@@ -153,7 +153,7 @@ def test_two_that_start_at_once_do_not_both_get_the_claim() -> None:
     def overtaken(name: str, data: bytes) -> bool:
         storage.create = real  # type: ignore[method-assign]
         second.open()
-        return real(name, data)  # type: ignore[no-any-return]
+        return bool(real(name, data))
 
     storage.create = overtaken  # type: ignore[method-assign]
     with pytest.raises(FencedError):

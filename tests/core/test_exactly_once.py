@@ -58,9 +58,7 @@ def test_every_row_is_committed_once_and_in_order_wherever_the_stream_is_stopped
             committed += [value for group in groups for value in group]
             assert position.stream is not None
             covered = sum(count for count, _, _ in steps[: int(str(position.stream["n"]))])
-            assert committed == list(range(covered)), (
-                "what is visible is what the watermark covers"
-            )
+            assert committed == list(range(covered)), "what is visible is what the watermark covers"
             assert all(len(group) <= rows for group in groups)
         stored = sink.stored
     assert len(committed) == sum(count for count, _, _ in steps)

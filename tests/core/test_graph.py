@@ -20,6 +20,10 @@ from tests.core.graphs import Recorder, Run, Script, numbers
 FOREVER = Wait(None)
 
 
+def has_rows(batch: Batch) -> bool:
+    return batch.num_rows > 0
+
+
 def test_plain_reactivex_operators_stand_between_ours() -> None:
     sink = Recorder(Grouping(rows=100))
 
@@ -41,7 +45,7 @@ def test_operators_of_reactivex_with_a_time_use_the_graphs_clock_and_thread() ->
 
 
 def test_an_operator_that_drops_the_first_batch_is_named_as_the_error() -> None:
-    run = Run(Script([numbers(0, 3, 3)]), Recorder(), ops.filter(lambda batch: batch.num_rows > 0))
+    run = Run(Script([numbers(0, 3, 3)]), Recorder(), ops.filter(has_rows))
     with pytest.raises(FatalStreamError) as caught:
         run.end()
     assert str(caught.value) == (
@@ -51,8 +55,7 @@ def test_an_operator_that_drops_the_first_batch_is_named_as_the_error() -> None:
 
 
 def test_the_same_behind_a_prefetch_is_an_error_after_a_minute() -> None:
-    operators = (prefetch(1 << 20), ops.filter(lambda batch: batch.num_rows > 0))
-    run = Run(Script([numbers(0, 3, 3)]), Recorder(), *operators)
+    run = Run(Script([numbers(0, 3, 3)]), Recorder(), prefetch(1 << 20), ops.filter(has_rows))
     run.advance(60)
     with pytest.raises(FatalStreamError, match="did not arrive at the sink"):
         run.end()

@@ -24,14 +24,14 @@ class Seen:
     def summary(self) -> list[tuple[list[int], int | None]]:
         """Rows and watermark of each batch but the first, which tells the schema."""
         return [
-            (batch.data.column(0).to_pylist(), None if batch.watermark is None else batch.watermark["n"])
+            (batch.data.column(0).to_pylist(), None if batch.watermark is None else int(str(batch.watermark["n"])))
             for batch in self.batches[1:]
         ]
 
 
 def test_small_batches_are_merged_and_large_ones_split_at_exactly_the_rows() -> None:
     seen = Seen()
-    steps = [numbers(0, 7, 7), numbers(7, 14, 14), FOREVER]
+    steps: list[Batch | Wait] = [numbers(0, 7, 7), numbers(7, 14, 14), FOREVER]
     Run(Script(steps), Recorder(), rebatch(rows=10), seen.operator).stop()
     assert seen.summary == [(list(range(10)), None), (list(range(10, 14)), 14)]
 
@@ -48,7 +48,7 @@ def test_rows_are_held_no_longer_than_within() -> None:
 
 def test_rows_beyond_the_last_watermark_are_passed_on_behind_it_without_one() -> None:
     seen = Seen()
-    steps = [numbers(0, 3, 3), numbers(3, 5), FOREVER]
+    steps: list[Batch | Wait] = [numbers(0, 3, 3), numbers(3, 5), FOREVER]
     run = Run(Script(steps), Recorder(), rebatch(rows=10, within=timedelta(seconds=2)), seen.operator)
     run.advance(2)
     assert seen.summary == [([0, 1, 2], 3), ([3, 4], None)]
@@ -100,15 +100,15 @@ steps = st.lists(st.tuples(st.integers(0, 12), st.booleans(), st.booleans(), st.
 def test_nothing_is_lost_doubled_or_moved_and_no_watermark_passes_a_row(
     steps: list[tuple[int, bool, bool, bool]], rows: int, within: float | None
 ) -> None:
-    at, script, reached, bad = 0, [], [], 0
-    for count, mark, wait, misfit in steps:
+    script: list[Batch | Wait] = []
+    at = bad = 0
+    for count, marked, wait, misfit in steps:
         at += count
         quarantined = [QuarantinedRow("bad", str(bad), "")] if misfit else []
         bad += len(quarantined)
-        script.append(numbers(at - count, at, at if mark else None, quarantined))
-        reached.append(at if mark else None)
+        script.append(numbers(at - count, at, at if marked else None, quarantined))
         if wait:
-            script.append(Wait(1))  # type: ignore[arg-type]
+            script.append(Wait(1))
     seen = Seen()
     run = Run(Script([*script, FOREVER]), Recorder(), rebatch(rows=rows, within=within), seen.operator)
     run.advance(100)

@@ -61,10 +61,10 @@ def test_streaming_writes_parts_and_a_schema_file(tmp_path: Path, sink_type: typ
     run(sink, numbers(0, 7, 7), numbers(7, 14, 14), numbers(14, 30, 30))
     suffix = "-chunk.parquet" if sink_type is ParquetSink else ".json"
     assert visible(tmp_path) == [
-        f"data/part-00000000000000000002-0-*-{HASH}{suffix}",
-        f"data/part-00000000000000000002-1-*-{HASH}{suffix}",
-        f"data/part-00000000000000000003-0-*-{HASH}{suffix}",
-        f"data/part-00000000000000000003-1-*-{HASH}{suffix}",
+        f"data/part-00000000000000000002-000000-*-{HASH}{suffix}",
+        f"data/part-00000000000000000002-000001-*-{HASH}{suffix}",
+        f"data/part-00000000000000000003-000000-*-{HASH}{suffix}",
+        f"data/part-00000000000000000003-000001-*-{HASH}{suffix}",
         f"schema/schema-v0-{HASH}.parquet",
     ]
     assert values(tmp_path / "s/data") == list(range(30))
@@ -125,7 +125,7 @@ def test_partitioned_output_is_read_by_pyarrow_and_duckdb(tmp_path: Path) -> Non
     table = ds.dataset(folder, format="parquet", partitioning="hive", ignore_prefixes=["."]).to_table()
     assert table.column("n").to_pylist() == list(range(5))
     query = f"select count(*), min(_batch_date) from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
-    assert duckdb.sql(query).fetchall() == [(5, date(2026, 1, 1))]
+    assert duckdb.execute(query).fetchall() == [(5, date(2026, 1, 1))]
 
 
 def test_segments_are_settings_and_partitions_are_described(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_segments_are_settings_and_partitions_are_described(tmp_path: Path) -> N
     run(ParquetSink(LocalStorage(tmp_path), part_layout=layout), numbers(0, 5, 5))
     assert visible(tmp_path) == [
         "about/v0/partitions.json",
-        f"rows/part-00000000000000000002-0-*-{HASH}-chunk.parquet",
+        f"rows/part-00000000000000000002-000000-*-{HASH}-chunk.parquet",
         f"types/schema-v0-{HASH}.parquet",
     ]
     assert json.loads((tmp_path / "s/about/v0/partitions.json").read_text()) == [
@@ -176,8 +176,8 @@ def test_a_changed_schema_begins_a_new_part_and_a_new_schema_file(tmp_path: Path
     Run(source, ParquetSink(LocalStorage(tmp_path), groups_per_file=9)).stop()
     other = schema_hash(text.data.schema)
     assert visible(tmp_path) == [
-        f"data/part-00000000000000000002-0-*-{HASH}-chunk.parquet",
-        f"data/part-00000000000000000002-1-*-{other}-chunk.parquet",
+        f"data/part-00000000000000000002-000000-*-{HASH}-chunk.parquet",
+        f"data/part-00000000000000000002-000001-*-{other}-chunk.parquet",
         *sorted([f"schema/schema-v0-{HASH}.parquet", f"schema/schema-v0-{other}.parquet"]),
     ]
 
@@ -252,7 +252,7 @@ def test_every_type_is_written_as_json_that_other_tools_read(tmp_path: Path) -> 
     found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     assert found == {name: column[2] for name, column in columns.items()}
     assert list(found) == list(columns)
-    assert duckdb.sql(f"select text, list from read_json('{path}')").fetchall() == [('é"\\\n\u2028', [1, None])]
+    assert duckdb.execute(f"select text, list from read_json('{path}')").fetchall() == [('é"\\\n\u2028', [1, None])]
 
 
 def test_a_stream_id_that_is_no_folder_name_is_refused(tmp_path: Path) -> None:
