@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
-from arcane_framework import Position, RunnableGraph, Seconds, StreamContext, StreamGraphBuilder, to_sink
+from arcane_framework import Grouping, Position, RunnableGraph, Seconds, StreamContext, StreamGraphBuilder, to_sink
 from examples.custom_sink import SqliteSink
 from examples.custom_source import SqliteTable
 
@@ -25,6 +25,8 @@ class CopyContext(StreamContext):
 
 
 class CustomersSink(SqliteSink):
+    grouping = Grouping(rows=1000, within=1.0)
+
     def begin_backfill(self, position: Position) -> None:
         self.db.execute("DELETE FROM customers")
         self.commit(position)

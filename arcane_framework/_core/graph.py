@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin, overload
 
+import pyarrow as pa
 from reactivex import Observable
 
 from arcane_framework._core import mermaid, source_loop
@@ -211,6 +212,10 @@ class StreamGraphBuilder(ABC, Generic[Context]):
 
     def start(self, source: Source) -> Stream:
         """Begin a chain: the source behind the kill switch, its rows counted as `rows.incoming`."""
+        if not isinstance(getattr(source, "schema", None), pa.Schema):
+            raise ConfigurationError(
+                f"{type(source).__name__} has no schema: set its attribute `schema` to a pyarrow.Schema"
+            )
         run = GraphRun(self.services.clock)
         metrics = _metrics(self.services, source)
         chain = source_loop.observable(source, run, metrics, self.services.progress)

@@ -92,7 +92,8 @@ class Sink(ABC):
     """Where rows go. Called on one thread at a time, never while another call is running.
 
     The order is: `open`, then any number of `write`/`quarantine` followed by `commit` or `discard`, at last
-    `close`. What is written becomes visible by `commit` only, in one step with the position.
+    `close`. What is written becomes visible by `commit` only, in one step with the position. A stop does not
+    interrupt a sink: it waits on the run's clock, never on the kill switch.
 
     Attributes:
         grouping: How rows are cut and when they are committed; given by the sink's settings.

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -127,10 +127,10 @@ class PollingSource(Source):
     """A source that is asked again and again: only `poll` must be written.
 
     Attributes:
-        interval: Seconds between two polls.
+        interval: Between two polls; a number means seconds.
     """
 
-    interval: float = 15.0
+    interval: float | timedelta = 15.0
 
     @abstractmethod
     def poll(self, watermark: Watermark | None) -> Iterable[Batch]:
@@ -141,12 +141,13 @@ class PollingSource(Source):
         """
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
-        """Poll, wait `interval` seconds, poll again."""
+        """Poll, wait for `interval`, poll again."""
+        seconds = self.interval.total_seconds() if isinstance(self.interval, timedelta) else self.interval
         while True:
             for batch in self._poll(watermark):
                 watermark = watermark if batch.watermark is None else batch.watermark
                 yield batch
-            yield Wait(self.interval)
+            yield Wait(seconds)
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """One poll; override it when a poll does not give everything."""

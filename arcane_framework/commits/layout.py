@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import uuid4
 
+from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.services import Mode
 from arcane_framework._core.storage import check_name
 
@@ -27,8 +28,13 @@ class Segments:
     metadata: str = "metadata"
 
     def __post_init__(self) -> None:
-        for name in (self.data, self.schema, self.metadata):
+        names = (self.data, self.schema, self.metadata)
+        for name in names:
             check_name(name)
+        if len({BACKFILL, "_arcane", *(name.split("/")[0] for name in names)}) < len(names) + 2:
+            raise ConfigurationError(
+                f"the segments {', '.join(names)} must be different folders, and neither {BACKFILL!r} nor '_arcane'"
+            )
 
     def folder(self, mode: Mode, batch_date: date | None) -> str:
         """Where parts of `mode` go: `data` or `backfill`, with a `_batch_date=` folder if a date is given."""

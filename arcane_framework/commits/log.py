@@ -168,11 +168,11 @@ class CommitLog:
         )
 
     def _collect_garbage(self, claimed: int) -> None:
-        # Only what carries a seq below one's own claim: its number is taken, so nobody can commit it any
-        # more. A runner that was frozen here must not touch what its successor is staging.
+        # Only what carries a number up to one's own claim: all of those are taken, so nobody can commit it
+        # any more. A runner that was frozen here must not touch what its successor is staging.
         for staged in self._storage.staged():
             seq = layout.part_seq(staged.name)
-            if seq is not None and seq < claimed:
+            if seq is not None and seq <= claimed:
                 self._storage.abort(staged.handle)
 
 

@@ -116,34 +116,30 @@ class PartSink(Sink):
         if self._completes(position):
             self._staged.append(self._token())
         self._opened.writer.wait()
+        # Out of reach of `discard` and `close` first: once an entry may name them they must stay.
+        staged, self._staged = self._staged, []
         try:
-            manifest = log.append(position, [part.committed() for part in self._staged])
+            manifest = log.append(position, [part.committed() for part in staged])
         except FencedError:
-            self.discard()  # certainly not named by any entry
+            _abort(staged)  # certainly not named by any entry
             raise
-        data = [part for part in self._staged if part.kind == "data"]
-        self._staged = []
         log.publish(manifest)
+        data = [part for part in staged if part.kind == "data"]
         return Committed(parts=len(data), nbytes=sum(part.nbytes for part in data))
 
     def discard(self) -> None:
         self._opened.writer.wait()
-        if self._open_part is not None:
-            self._open_part.abort()
-            self._open_part = None
-        for part in self._staged:
-            part.abort()
-        self._staged = []
+        self._abort_uncommitted()
 
     def close(self) -> None:
-        # A commit that failed half way may have happened all the same: what is staged may only be
-        # dropped when it was never named by an entry, so it is left to the next start's garbage collection.
-        if self._state is None:
-            return
-        self._state.writer.close()
-        if self._open_part is not None:
-            self._open_part.abort()
-            self._open_part = None
+        if self._state is not None:
+            self._state.writer.close()
+            self._abort_uncommitted()
+
+    def _abort_uncommitted(self) -> None:
+        parts = [*self._staged, *([self._open_part] if self._open_part is not None else [])]
+        self._staged, self._open_part = [], None
+        _abort(parts)
 
     # Parts.
 
@@ -226,3 +222,8 @@ class PartSink(Sink):
             storage.replace(name, text.encode())
         else:
             storage.delete(name)
+
+
+def _abort(parts: Sequence[PartFile]) -> None:
+    for part in parts:
+        part.abort()

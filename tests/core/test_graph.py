@@ -1,5 +1,7 @@
 """Composing and running: the picture, the kill switch, plain reactivex operators in between."""
 
+from datetime import timedelta
+
 import pyarrow as pa
 import pytest
 from reactivex import operators as ops
@@ -9,13 +11,15 @@ from arcane_framework import (
     ConfigurationError,
     FatalStreamError,
     Grouping,
+    PollingSource,
     SourceTags,
     StreamContext,
     StreamGraphBuilder,
     Wait,
+    Watermark,
 )
 from arcane_framework.operators import filter_rows, map_batches, named, prefetch, rebatch, select
-from tests.core.graphs import Recorder, Run, Script, numbers
+from tests.core.graphs import NUMBERS, Recorder, Run, Script, numbers
 
 FOREVER = Wait(None)
 
@@ -168,3 +172,44 @@ def test_a_builder_names_its_context_by_its_type_argument_also_through_a_subclas
 
     assert Builder.context_type("any") is Context
     assert Special.context_type("any") is Context
+
+
+def test_a_source_without_a_schema_is_told_so() -> None:
+    source = Script([])
+    source.schema = None
+    with pytest.raises(ConfigurationError) as caught:
+        Run(source, Recorder())
+    assert str(caught.value) == "Script has no schema: set its attribute `schema` to a pyarrow.Schema"
+
+
+def test_the_interval_of_a_polling_source_may_be_a_timedelta() -> None:
+    class Polled(PollingSource):
+        schema = NUMBERS
+        interval = timedelta(minutes=5)
+        polls = 0
+
+        def poll(self, watermark: Watermark | None) -> list[Batch]:
+            self.polls += 1
+            return []
+
+    source = Polled()
+    run = Run(source, Recorder())
+    run.advance(15 * 60)
+    run.stop()
+    assert source.polls == 4
+
+
+def test_a_poll_without_a_watermark_is_committed_at_its_end() -> None:
+    class Whole(PollingSource):
+        schema = NUMBERS
+        interval = 60
+
+        def poll(self, watermark: Watermark | None) -> list[Batch]:
+            return [numbers(0, 3), numbers(3, 5)]
+
+    sink = Recorder(Grouping(rows=3))
+    run = Run(Whole(), sink)
+    run.advance(60)
+    run.stop()
+    assert sink.groups == [[[0, 1, 2], [3, 4]], [[0, 1, 2], [3, 4]]]
+    assert [position.stream for _, position in sink.commits] == [{}, {}]

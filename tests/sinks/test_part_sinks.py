@@ -273,3 +273,22 @@ def test_the_schema_hash_depends_on_names_types_order_and_nullability_and_on_not
         pa.schema([("x", pa.int64()), base.field(1)]),
     ]
     assert len({schema_hash(schema) for schema in [base, *others]}) == 7
+
+
+@pytest.mark.parametrize(
+    ("segments", "bad"),
+    [({"data": "backfill"}, "backfill, schema, metadata"), ({"schema": "data"}, "data, data, metadata")],
+)
+def test_segments_that_would_mix_are_refused(segments: dict[str, str], bad: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Segments(**segments)
+    assert str(caught.value) == f"the segments {bad} must be different folders, and neither 'backfill' nor '_arcane'"
+
+
+def test_a_run_that_fails_before_its_commit_leaves_nothing_staged(tmp_path: Path) -> None:
+    other = Batch(pa.record_batch({"n": pa.array(["x"])}))
+    sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=2), groups_per_file=2)
+    with pytest.raises(SchemaInconsistentError):
+        Run(Script([numbers(0, 11), other]), sink).end()
+    assert list((tmp_path / "s/_arcane/stage").iterdir()) == []
+    assert values(tmp_path / "s") == []

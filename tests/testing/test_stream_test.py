@@ -1,3 +1,4 @@
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from arcane_framework.sinks import ParquetSink
 from arcane_framework.testing import (
     CapturedStatus,
     ScriptedSource,
+    Step,
     StreamTest,
     StreamTestFactory,
     VirtualClock,
@@ -58,11 +60,9 @@ def test_a_backfill_ends_with_its_completion_token(arcane_stream: StreamTestFact
 def test_a_day_of_polling_takes_a_moment(arcane_stream: StreamTestFactory) -> None:
     test = arcane_stream(reading(Counting()), SPEC).start()
     test.advance(timedelta(days=1))
-    assert test.rows() == rows(*range(1, 25))  # the 25th has come this instant and waits for its interval
-    assert test.position().stream == {"id": 24}
-    assert test.clock.now() == datetime(2026, 1, 2, tzinfo=UTC)
-    test.stop()
     assert test.rows() == rows(*range(1, 26))
+    assert test.position().stream == {"id": 25}
+    assert test.clock.now() == datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_rows_are_held_no_longer_than_the_grouping_interval(arcane_stream: StreamTestFactory) -> None:
@@ -85,7 +85,12 @@ def test_a_stop_ends_a_wait_at_once(arcane_stream: StreamTestFactory) -> None:
 
 
 def test_a_restart_goes_on_at_the_watermark_with_nothing_twice(arcane_stream: StreamTestFactory) -> None:
-    steps = [(rows(1, 2), {"n": 2}), (rows(3), None), TransientStreamError("the line is cut"), (rows(4), {"n": 4})]
+    steps: list[Step] = [
+        (rows(1, 2), {"n": 2}),
+        (rows(3), None),
+        TransientStreamError("the line is cut"),
+        (rows(4), {"n": 4}),
+    ]
     source = ScriptedSource(SCHEMA, steps, resume=True)
     test = arcane_stream(reading(source), SPEC).start()
     assert test.exit_code == 2
@@ -129,7 +134,7 @@ def test_a_signal_during_the_start_ends_the_stream_before_it_reads(arcane_stream
 
 
 def test_a_schema_mismatch_is_reported_and_ends_with_0(arcane_stream: StreamTestFactory) -> None:
-    steps = [(rows(1), {"n": 1}), SchemaMismatchError("column 'colour' is new")]
+    steps: list[Step] = [(rows(1), {"n": 1}), SchemaMismatchError("column 'colour' is new")]
     test = arcane_stream(reading(ScriptedSource(SCHEMA, steps)), SPEC).start()
     assert test.exit_code == 0
     assert test.status.mismatches == ["column 'colour' is new"]
@@ -226,7 +231,7 @@ def test_metrics_are_captured_with_all_their_tags(arcane_stream: StreamTestFacto
     assert test.metrics.count("rows.incoming", mode="stream") == 2
     assert test.metrics.count("rows.incoming", mode="backfill") == 0
     assert test.metrics.count("never") == 0
-    assert len(test.metrics.values("commit.duration")) == 1
+    assert test.metrics.values("commit.duration") == [0, 0]
     assert test.metrics.tags("rows.incoming") == {
         "kind": "rest_api_fixed_auth",
         "mode": "stream",
@@ -402,7 +407,11 @@ class Stuck(Counting):
         self.ended = False
 
     def stream(self, watermark: object) -> "object":  # type: ignore[override]
-        self.clock.spawn(lambda: self.clock.wait_for(lambda: self.ended) and None, "forgotten")
+
+        def wait() -> None:
+            self.clock.wait_for(lambda: self.ended)
+
+        self.clock.spawn(wait, "forgotten")
         yield Wait(None)
 
     def end(self) -> None:
@@ -448,13 +457,12 @@ def test_the_first_error_of_a_with_block_is_the_one_that_is_shown() -> None:
             clock.wait_for(lambda: bool(released))
             return []
 
-    with (
-        pytest.raises(ValueError, match="^the first$") as caught,
-        StreamTest(reading(Deaf()), SPEC, clock=clock) as test,
-    ):
+    first = ValueError("the first")
+    test = StreamTest(reading(Deaf()), SPEC, clock=clock)
+    with suppress(ValueError), test:
         test.start()
-        raise ValueError("the first")
-    assert caught.value.__notes__[0].startswith("and then: stream 'test' did not stop when it was told to")
+        raise first
+    assert first.__notes__[0].startswith("and then: stream 'test' did not stop when it was told to")
     with clock.changing():
         released.append(True)
     test.close()

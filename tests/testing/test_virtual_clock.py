@@ -153,7 +153,11 @@ def test_a_thread_that_does_not_come_to_rest_is_named_with_its_place() -> None:
         release.wait()
 
     clock.spawn(waits_beside_the_clock, "stubborn")
-    idle = clock.spawn(lambda: clock.wait_for(release.is_set) and None, "idle")
+
+    def waits_for_the_clock() -> None:
+        clock.wait_for(release.is_set)
+
+    idle = clock.spawn(waits_for_the_clock, "idle")
     expected = (
         "stubborn did not come to rest within 0.1 real seconds: "
         "every wait must go through the clock (yield Wait, or services.kill_switch.wait)\nstubborn:\n"
@@ -179,7 +183,7 @@ def test_a_thread_that_waits_for_nothing_again_and_again_is_named() -> None:
             clock.wait_for(lambda: False, clock.monotonic())
 
     thread = clock.spawn(spin, "spinner")
-    with pytest.raises(AssertionError, match="^spinner did not come to rest"):
+    with pytest.raises(AssertionError, match=r"^spinner did not come to rest"):
         clock.advance(1)
     stop.set()
     thread.join(5)
@@ -188,7 +192,11 @@ def test_a_thread_that_waits_for_nothing_again_and_again_is_named() -> None:
 def test_threads_left_behind_are_named() -> None:
     clock = VirtualClock()
     switch = KillSwitch(clock)
-    clock.spawn(lambda: clock.wait_for(lambda: switch.stopped) and None, "forgotten")
+
+    def wait() -> None:
+        clock.wait_for(lambda: switch.stopped)
+
+    clock.spawn(wait, "forgotten")
     assert clock.threads == ["forgotten"]
     with pytest.raises(AssertionError, match=r"^threads were left behind:\nforgotten:\n"):
         clock.check_no_threads()
@@ -246,8 +254,7 @@ def test_a_wait_ends_with_a_stop_at_once(virtual_clock: VirtualClock) -> None:
 
 @pytest.fixture
 def listening() -> socket.socket:
-    server = socket.create_server(("127.0.0.1", 0))
-    return server
+    return socket.create_server(("127.0.0.1", 0))
 
 
 def test_a_real_socket_in_a_graphs_thread_is_an_error_of_the_test(listening: socket.socket) -> None:

@@ -1,0 +1,129 @@
+"""One story on one fresh folder: runs, faults, and a judgement after each of them."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arcane_framework.commits import StreamState
+from arcane_framework.storage.local import LocalStorage
+from tests.proof import lake
+from tests.proof.faults import Fault
+from tests.proof.lake import Lake
+from tests.proof.processes import Cell, Exit, Runner, Stage, must_have_no_threads
+
+MAX_PROBLEMS = 20
+
+
+@dataclass
+class Outcome:
+    """What some trials have shown.
+
+    Attributes:
+        counts: What happened how often.
+        bad: Trials with a problem.
+        problems: The first ones, in words.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, trial: "Trial") -> None:
+        """Take note of a trial that is over."""
+        self.counts["trials"] += 1
+        self.counts += trial.counts
+        self.bad += bool(trial.problems)
+        self.problems = [*self.problems, *(f"{trial.title}: {text}" for text in trial.problems)][:MAX_PROBLEMS]
+
+
+class Trial:
+    """Runs runners on one folder and collects what is wrong.
+
+    Attributes:
+        title: For problems.
+        stage: Where it plays.
+        problems: What was wrong so far.
+        counts: What happened how often.
+    """
+
+    def __init__(self, folder: Path, cell: Cell, title: str, red_control: str = "") -> None:
+        self.title = f"{cell.name}: {title}"
+        self.stage = Stage(cell, folder, red_control)
+        self.problems: list[str] = []
+        self.counts: Counter[str] = Counter()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        must_have_no_threads()
+
+    def start(self, fault: Fault | None = None, **environment: Any) -> Runner:
+        """Start a runner."""
+        self.counts["processes"] += 1
+        return self.stage.start(self.stage.environment(fault=fault, **environment))
+
+    def run(self, fault: Fault | None = None, **environment: Any) -> Exit:
+        """Run a runner to its end, whatever that is."""
+        return self.start(fault, **environment).wait()
+
+    def look(self) -> Lake:
+        """The folder as it is; nothing may be running on it."""
+        return Lake(lake.take(self.stage.stream_folder), self.stage.cell.expected)
+
+    def check(self, when: str) -> Lake:
+        """Judge the folder as it is."""
+        return self._judge(when, Lake.problems)
+
+    def expect(self, holds: bool, problem: str) -> None:
+        """Take note of `problem` unless `holds`."""
+        if not holds:
+            self.problems.append(problem)
+
+    def expect_code(self, ended: Exit, allowed: set[int], who: str) -> None:
+        """Take note when a runner has ended with another code."""
+        self.expect(ended.code in allowed, f"{who} ended with {ended.code} instead of {sorted(allowed)}")
+
+    def finish(self, backfill_id: str = "first") -> None:
+        """Run to the end without faults, then once more, and judge both."""
+        backfilling = self.stage.cell.backfilling
+        self.expect_code(self.run(backfill_id=backfill_id), {0}, "the recovery")
+        self._judge("after the recovery", lambda seen: seen.end_problems(backfill=backfilling, stream=not backfilling))
+        # A backfill is followed by a stream, a stream by one that finds nothing new.
+        self.expect_code(self.run(backfilling=False), {0}, "the next start")
+        seen = self._judge("in the end", lambda seen: seen.end_problems(backfill=backfilling, stream=True))
+        self.expect(not seen.staged, f"left in the staging area: {seen.staged[:3]}")
+        state = StreamState(LocalStorage(self.stage.stream_folder))
+        self._guarded("verify", lambda: [f"{found.path} {found.text}" for found in state.verify()])
+
+    def _judge(self, when: str, problems: Callable[[Lake], list[str]]) -> Lake:
+        seen = self.look()
+        self._guarded(when, lambda: problems(seen))
+        return seen
+
+    def _guarded(self, when: str, problems: Callable[[], list[str]]) -> None:
+        try:
+            self.problems += [f"{when}: {text}" for text in problems()]
+        except Exception as error:  # noqa: BLE001 - a judge that cannot read the folder has found a problem
+            self.problems.append(f"{when}: the folder cannot be read: {error!r}")
+
+
+def clean_calls(folder: Path, cell: Cell, prepare: Callable[[Trial], Any], **environment: Any) -> list[str]:
+    """The file system calls of a clean run, each as its name and path."""
+    trial = Trial(folder, cell, "clean run")
+    prepare(trial)
+    calls = folder.with_suffix(".calls")
+    ended = trial.run(calls_file=calls, **environment)
+    assert ended.code == 0, (ended, trial.stage.log_file.read_text()[-4000:])
+    assert not trial.problems, trial.problems
+    return calls.read_text().splitlines()
+
+
+def points_of(calls: list[str]) -> list[Fault]:
+    """Every kill point of a clean run: before and after each call, and in the middle of each write."""
+    writes = sum(call.startswith("write ") for call in calls)
+    return [
+        *(Fault(number, when) for number in range(len(calls)) for when in ("before", "after")),
+        *(Fault(number, "during", operation="write") for number in range(writes)),
+    ]
+
+
+Environment = Mapping[str, Any]
