@@ -1,5 +1,18 @@
 """`python -m arcane_framework.run [PLUGIN]`: runs one stream and ends with its exit code."""
 
+# ruff: noqa: E402 - the signals' handlers come before the imports
+import signal
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_OWNS_PROCESS = __name__ == "__main__"
+_received_early: list[int] = []
+
+if _OWNS_PROCESS:
+    # The imports below take a while, in which a signal would kill the process without a word or, as a container's
+    # first process has it, be lost.
+    for _number in _STOP_SIGNALS:
+        signal.signal(_number, lambda number, _frame: _received_early.append(number))
+
 import argparse
 import os
 import sys
@@ -7,11 +20,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.errors import ConfigurationError
-from arcane_framework.hosting.environment import RunOptions, read_environment
-from arcane_framework.hosting.host import StreamHost
+from arcane_framework._core.kill_switch import KillSwitch
+from arcane_framework._core.services import StreamIdentity
+from arcane_framework.hosting.environment import (
+    APPLICATION_VERSION,
+    LOG_FORMAT,
+    STREAM_ID,
+    STREAM_KIND,
+    RunOptions,
+    credential_values,
+    read_environment,
+)
+from arcane_framework.hosting.exit_codes import FAILED
+from arcane_framework.hosting.host import StreamHost, log_error
 from arcane_framework.hosting.lifetime import SignalLifetime
-from arcane_framework.hosting.logging import make_logger
+from arcane_framework.hosting.logging import LogFormat, make_logger, parse_format, stream_fields
 from arcane_framework.hosting.plugins import find_plugin
 
 
@@ -24,26 +49,54 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """
     variables = os.environ if environ is None else environ
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    # A plugin may take long to import, and a container's first process ignores signals that it has no handler for.
-    early = SignalLifetime()
-    early.start(lambda: None)
+    # A plugin may take long to import.
+    early_stop = KillSwitch(SystemClock())
+    early = SignalLifetime(_STOP_SIGNALS)
+    early.start(early_stop.stop)
+    if _received_early:
+        early_stop.stop()
+    try:
+        return _run(variables, options, early_stop)
+    finally:
+        if _OWNS_PROCESS:
+            # The exit code stands; a second signal must not change it while the interpreter ends.
+            for number in _STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        else:
+            early.close()
+
+
+def _run(variables: Mapping[str, str], options: RunOptions, early_stop: KillSwitch) -> int:
     try:
         settings = read_environment(variables, options)
         plugin = find_plugin(options.plugin, settings.identity.stream_kind, StreamHost)
         host = plugin if isinstance(plugin, StreamHost) else StreamHost(plugin)
-        return host.run(settings, variables, lambda: early.interrupted)
-    except ConfigurationError as error:
-        make_logger().error("configuration error", error=str(error))
-        return 1
-    finally:
-        early.close()
+        return host.run(settings, variables, early_stop)
+    except Exception as error:
+        stream = StreamIdentity(
+            options.stream_id or variables.get(STREAM_ID, ""), options.stream_kind or variables.get(STREAM_KIND, "")
+        )
+        log = make_logger(
+            log_format=_log_format(variables),
+            fields=stream_fields(stream, variables.get(APPLICATION_VERSION)),
+            secrets=credential_values(variables),
+        )
+        log_error(log, error)
+        return FAILED
+
+
+def _log_format(variables: Mapping[str, str]) -> LogFormat | None:
+    try:
+        return parse_format(variables[LOG_FORMAT])
+    except (KeyError, ConfigurationError):
+        return None
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         # Not argparse's 2, which tells the operator to start the Job again.
-        self.exit(1, f"{self.prog}: {message}\n")
+        self.exit(FAILED, f"{self.prog}: {message}\n")
 
 
 def parse_options(arguments: Sequence[str]) -> RunOptions:

@@ -125,7 +125,7 @@ def one_liners(files: str) -> list[str]:
     of a lake that is partitioned by `_batch_date` do.
     """
     pyarrow = f"ds.dataset(glob.glob({files!r}, recursive=True)).count_rows()"
-    duckdb = f"duckdb.read_parquet({files!r}).count('*').fetchone()[0]"
+    duckdb = f"duckdb.read_parquet({files!r}).count('*').fetchall()[0][0]"
     return [
         _shell(f"import glob, pyarrow.dataset as ds; print({pyarrow})"),
         _shell(f"import duckdb; print({duckdb})"),

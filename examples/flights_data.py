@@ -16,8 +16,9 @@ LAST_DAY = date(2013, 12, 31)
 
 def read_blocks() -> Iterator[pa.RecordBatch]:
     """All flights, about 11,000 at a time, always in the same order, which is not that of the days."""
+    options = csv.ConvertOptions(null_values=["NA"], strings_can_be_null=True)
     with zipfile.ZipFile(archive_path()) as archive, archive.open("flights.csv") as file:
-        yield from csv.open_csv(file, convert_options=csv.ConvertOptions(strings_can_be_null=True))
+        yield from csv.open_csv(file, convert_options=options)
 
 
 def flights_between(after: date, until: date) -> pa.RecordBatch:

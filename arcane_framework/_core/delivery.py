@@ -105,6 +105,8 @@ class Delivery:
             self._services.log.warning("the sink was not closed cleanly", error=str(error))
         with self._clock.changing():
             self.outcome = outcome
+        if isinstance(outcome, Exception):
+            self._services.kill_switch.release()
         if self.subscription is not None:
             self.subscription.dispose()
 

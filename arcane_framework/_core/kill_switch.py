@@ -16,6 +16,7 @@ class KillSwitch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stopped = False
+        self._released = False
         self._callbacks: list[Callable[[], None]] = []
 
     @property
@@ -33,6 +34,11 @@ class KillSwitch:
         for callback in callbacks:
             callback()
 
+    def release(self) -> None:
+        """The run has ended with an error: threads of its sources that wait here shall end, too."""
+        with self._clock.changing():
+            self._released = True
+
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call `callback` on the stopping thread, for what a flag cannot reach: a blocking request.
 
@@ -48,7 +54,7 @@ class KillSwitch:
         """Wait on the clock inside a source, for instance before a retry.
 
         Raises:
-            StreamStopped: The graph was told to stop; let it pass.
+            StreamStopped: The graph was told to stop, or has failed elsewhere; let it pass.
         """
-        if self._clock.wait_for(lambda: self._stopped, self._clock.monotonic() + seconds):
+        if self._clock.wait_for(lambda: self._stopped or self._released, self._clock.monotonic() + seconds):
             raise StreamStopped

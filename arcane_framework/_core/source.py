@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.clock import Clock
+from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.rows import batch_from_rows, no_rows
 from arcane_framework._core.services import Mode
@@ -70,9 +71,11 @@ class Source(ABC):
         """Read everything, from `watermark` on when a backfill resumes; ends when all has been read.
 
         Raises:
-            NotImplementedError: The source has no backfill.
+            ConfigurationError: The source has no backfill.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no backfill")
+        raise ConfigurationError(
+            f"{type(self).__name__} has no backfill: give it a method backfill, or run the stream without one"
+        )
 
     def begin_backfill(self) -> Watermark | None:
         """Where streaming has to go on after a backfill that begins now; stored before its first row."""

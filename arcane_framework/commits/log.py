@@ -81,6 +81,8 @@ class CommitLog:
     def publish(self, manifest: Manifest) -> None:
         """Make a committed entry's parts visible, in order; idempotent.
 
+        A token that is gone is passed over: it holds no rows, and the sink's next start commits another one.
+
         Raises:
             FencedError: A part is gone because another runner has taken over meanwhile.
             FatalStreamError: A committed part is neither staged nor visible.
@@ -89,6 +91,16 @@ class CommitLog:
             if not self._storage.publish(part.path, part.handle, part.bytes):
                 self._explain_lost_part(manifest, part)
         self._published = manifest.seq
+
+    def must_be_newest(self) -> None:
+        """Check that nobody has committed since; for what a late runner must not do, as far as a look can say.
+
+        Raises:
+            FencedError: Another runner has taken over.
+        """
+        following = self._stored(self.next_seq)
+        if following is not None:
+            raise self._fenced_by(following)
 
     def _read_newest(self) -> Manifest | None:
         seqs = log_seqs(self._storage)
@@ -142,12 +154,15 @@ class CommitLog:
                 continue
             if stored.id == manifest.id:
                 return
-            raise FencedError(
-                f"{self._storage.location}: another runner ({stored.writer}) has committed {manifest.seq}; "
-                "this one stops, its staged rows are dropped and read again by the other"
-            )
+            raise self._fenced_by(stored)
         raise TransientStreamError(
             f"{self._storage.location}: commit {manifest.seq} got no answer {CREATE_ATTEMPTS} times"
+        )
+
+    def _fenced_by(self, other: Manifest) -> FencedError:
+        return FencedError(
+            f"{self._storage.location}: another runner ({other.writer}) has committed {other.seq}; "
+            "this one stops, its staged rows are dropped and read again by the other"
         )
 
     def _stored(self, seq: int) -> Manifest | None:
@@ -161,6 +176,8 @@ class CommitLog:
         own = self.newest or manifest
         if newest is not None and newest.epoch > own.epoch:
             raise FencedError(f"{self._storage.location}: another runner ({newest.writer}) has taken over")
+        if part.kind == "token":
+            return
         raise FatalStreamError(
             f"{self._storage.location}/{part.path} was committed ({manifest.seq}, {part.rows} rows) but is neither "
             "staged nor there with its size: restore it from a backup, or start the stream anew in an empty folder "
@@ -179,6 +196,8 @@ class CommitLog:
 def log_seqs(storage: Storage) -> list[int]:
     """The numbers of all log entries, in order.
 
+    A listing that another runner adds entries to may miss one and still have a later one; it is looked for.
+
     Raises:
         FatalStreamError: There is a gap, or something else lies in the log.
     """
@@ -188,13 +207,14 @@ def log_seqs(storage: Storage) -> list[int]:
         if seq is None:
             raise FatalStreamError(f"{storage.location}/{entry.name} does not belong into a commit log: move it away")
         seqs.append(seq)
-    for expected, seq in enumerate(seqs, start=1):
-        if seq != expected:
+    complete = list(range(1, max(seqs, default=0) + 1))
+    for seq in sorted(set(complete) - set(seqs)):
+        if storage.stat(layout.manifest_name(seq)) is None:
             raise FatalStreamError(
-                f"{storage.location}/{layout.manifest_name(expected)} is missing from the commit log: "
+                f"{storage.location}/{layout.manifest_name(seq)} is missing from the commit log: "
                 "restore it from a backup"
             )
-    return seqs
+    return complete
 
 
 def read_entry(storage: Storage, seq: int) -> Manifest:

@@ -95,7 +95,7 @@ class RunSettings:
         spec: The stream definition's spec, the override merged in.
         secrets: Where `build_context` finds secrets, by variable name.
         storage_settings: Keys and endpoints for the stores, without prefix: `AWS_ENDPOINT_URL`, `AZURE_...`.
-        log_level: A number of the logging module.
+        log_level: A number of the logging module; None: not set, so the host chooses.
         log_format: None: JSON unless standard error is a terminal.
         logging_properties: Fields for every log line.
         metrics_enabled: Whether to send metrics.
@@ -107,7 +107,7 @@ class RunSettings:
     spec: Mapping[str, JsonValue] = field(repr=False)
     secrets: EnvironmentVariables
     storage_settings: EnvironmentVariables
-    log_level: int
+    log_level: int | None
     log_format: LogFormat | None
     logging_properties: Mapping[str, JsonValue]
     metrics_enabled: bool
@@ -115,13 +115,24 @@ class RunSettings:
     application_version: str | None
 
     def credential_values(self) -> frozenset[str]:
-        """Values of the variables whose names say that they are credentials, for the log's redaction.
+        """See `credential_values`."""
+        return credential_values(self.secrets)
 
-        Those of a context's own secret fields are given by `secret_values`.
-        """
-        return frozenset(
-            value for name, value in self.secrets.items() if value and _CREDENTIAL_NAME.search(name.upper())
-        )
+
+def credential_values(variables: Mapping[str, str]) -> frozenset[str]:
+    """Values that no log line may show: of variables that are credentials by their name, and of `ARCANE__` secrets.
+
+    Every `ARCANE__` variable that is not the framework's own may be a secret of the plugin. Those that a context
+    reads from other variables are given by `secret_values`.
+    """
+    return frozenset(value for name, value in variables.items() if value and _may_be_a_secret(name))
+
+
+def _may_be_a_secret(name: str) -> bool:
+    if _CREDENTIAL_NAME.search(name.upper()):
+        return True
+    own = name in (LOGGING_PROPERTIES, LOG_FORMAT, *LOG_LEVELS) or _STORAGE_SETTING.fullmatch(name)
+    return name.startswith("ARCANE__") and not own and not _SECRET_FILE.fullmatch(name)
 
 
 def read_environment(environ: Mapping[str, str], options: RunOptions | None = None) -> RunSettings:
@@ -202,13 +213,13 @@ class _Reader:
             self.problems.append(f"{name}: must be true or false (got {shortened(self.environ[name])})")
         return text == "true"
 
-    def log_level(self) -> int:
+    def log_level(self) -> int | None:
         name = next((name for name in LOG_LEVELS if name in self.environ), None)
         try:
-            return parse_level(self.environ[name] if name else "info")
+            return parse_level(self.environ[name]) if name else None
         except ConfigurationError as error:
             self.problems.append(f"{name}: {error}")
-            return 0
+            return None
 
     def log_format(self) -> LogFormat | None:
         try:

@@ -7,26 +7,29 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
+from structlog.typing import FilteringBoundLogger
+
 from arcane_framework._core.clock import Clock, SystemClock
 from arcane_framework._core.context import StreamContext, build_context, secret_values
 from arcane_framework._core.delivery import RunSummary
 from arcane_framework._core.errors import (
     ArcaneError,
     ConfigurationError,
+    FatalStreamError,
     FencedError,
     SchemaMismatchError,
     StreamStopped,
-    TransientStreamError,
 )
 from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.services import Logger, Metrics, NoMetrics, NoProgress, Progress, Services
+from arcane_framework._core.source import Source
 from arcane_framework.hosting.environment import RunSettings
-from arcane_framework.hosting.exit_codes import exit_code
+from arcane_framework.hosting.exit_codes import FAILED, exit_code
 from arcane_framework.hosting.lifetime import LifetimeService, SignalLifetime
-from arcane_framework.hosting.logging import LogStream, capture_library_logs, make_logger, stream_fields
+from arcane_framework.hosting.logging import LogStream, capture_library_logs, make_logger, parse_level, stream_fields
 from arcane_framework.hosting.metrics import DogStatsDMetrics, stream_tags
-from arcane_framework.hosting.progress import TerminalProgress
+from arcane_framework.hosting.progress import TERMINAL_LOG_LEVEL, TerminalProgress
 from arcane_framework.hosting.redaction import make_redactor
 from arcane_framework.hosting.runner import GraphRunner, StreamRunner
 from arcane_framework.hosting.status import StatusService, choose_status
@@ -88,64 +91,74 @@ class StreamHost:
         self._log_stream = log_stream
         self._fenced_pause = fenced_pause
 
-    def run(
-        self, settings: RunSettings, environ: Mapping[str, str], told_to_stop: Callable[[], bool] = lambda: False
-    ) -> int:
+    def run(self, settings: RunSettings, environ: Mapping[str, str], early_stop: KillSwitch | None = None) -> int:
         """Run the stream to its end; blocks. Returns the exit code, raises nothing.
 
         Args:
             settings: What the environment and the command line say.
             environ: The environment, to find the cluster in.
-            told_to_stop: Whether a signal came before this call.
+            early_stop: Stops the run, too: a signal may come before this call, or while it begins.
         """
         kill_switch = KillSwitch(self._clock)
-        bare_log = self._logger(settings, self._log_stream, settings.credential_values())
+        progress = self._terminal_progress(settings)
+        log = self._logger(settings, progress, settings.credential_values())
         try:
             self._lifetime.start(kill_switch.stop)
         except ConfigurationError as error:
-            bare_log.error("configuration error", error=str(error))
-            return 1
+            log_error(log, error)
+            return FAILED
         try:
-            if told_to_stop():
-                kill_switch.stop()
-            return self._run(settings, environ, kill_switch, bare_log)
+            if early_stop is not None:
+                early_stop.on_stop(kill_switch.stop)
+            return self._run(settings, environ, kill_switch, progress, log)
         finally:
             self._lifetime.close()
 
-    def _run(self, settings: RunSettings, environ: Mapping[str, str], kill_switch: KillSwitch, bare_log: Logger) -> int:
-        progress = self._terminal_progress(settings)
-        secrets = settings.credential_values()
-        log = bare_log
+    def _run(
+        self,
+        settings: RunSettings,
+        environ: Mapping[str, str],
+        kill_switch: KillSwitch,
+        progress: TerminalProgress | None,
+        log: Logger,
+    ) -> int:
         summary: RunSummary | None = None
         error: Exception | None = None
         metrics: Metrics = NoMetrics()
         try:
             context = self._context(settings)
-            secrets |= secret_values(context)
-            stream = self._log_stream if progress is None else progress.log_stream
-            log = self._logger(settings, stream, secrets)
+            secrets = settings.credential_values() | secret_values(context)
+            log = self._logger(settings, progress, secrets)
             metrics = self._metrics(settings, context, log, secrets)
             services = self._make_services(settings, kill_switch, log, metrics, progress)
             with capture_library_logs(log):
-                summary = self._runner.run(self._graph(services, context))
+                graph = self._graph(services, context)
+                if not kill_switch.stopped:
+                    summary = self._runner.run(graph)
         except StreamStopped:
             pass
+        except SystemExit as failure:
+            # Its code would reach the operator as if the stream had ended so.
+            error = FatalStreamError(f"the plugin ended the process ({failure!r}): raise an error instead")
         except Exception as failure:
             error = failure
         finally:
-            for service in (progress, metrics):
-                close = getattr(service, "close", None)
-                if close is not None:
-                    close()
-        return self._conclude(settings, environ, bare_log if progress else log, kill_switch, summary, error)
+            _close(log, progress, metrics)
+        return self._conclude(settings, environ, log, kill_switch, summary, error)
 
     # The parts.
 
-    def _logger(self, settings: RunSettings, stream: LogStream | None, secrets: frozenset[str]) -> Logger:
+    def _logger(
+        self, settings: RunSettings, progress: TerminalProgress | None, secrets: frozenset[str]
+    ) -> FilteringBoundLogger:
+        # On a terminal the live line says what the lines below a warning do.
+        level = settings.log_level
+        if level is None and progress is not None:
+            level = parse_level(TERMINAL_LOG_LEVEL)
         return make_logger(
-            level=settings.log_level,
+            level=level,
             log_format=settings.log_format,
-            stream=stream,
+            stream=self._log_stream if progress is None else progress.log_stream,
             fields=stream_fields(settings.identity, settings.application_version, settings.logging_properties),
             secrets=secrets,
         )
@@ -198,6 +211,8 @@ class StreamHost:
                 f"{self.builder.__name__}.build_graph returned a {type(graph).__name__}, not a graph: "
                 "end the chain with to_sink(...) and return it"
             )
+        if services.stream.backfilling:
+            _must_have_backfill(graph.source)
         return graph
 
     # The end.
@@ -216,11 +231,13 @@ class StreamHost:
         if error is not None:
             handled = self._ask_handlers(error, log)
             if handled is None:
-                _log_error(log, error)
+                log_error(log, error)
+            else:
+                log.warning("the plugin's exception handler decided about an error", exit_code=handled, exc_info=error)
             if handled is None and isinstance(error, SchemaMismatchError):
                 reported = self._report_mismatch(settings, environ, log, str(error))
             if handled is None and isinstance(error, FencedError):
-                self._pause(kill_switch)
+                self._pause(kill_switch, log)
         code = exit_code(
             error,
             interrupted=self._lifetime.interrupted or kill_switch.stopped,
@@ -240,7 +257,10 @@ class StreamHost:
             if handled is None and not known and self._handle_unknown_exception is not None:
                 handled = self._handle_unknown_exception(error)
         except Exception as second:
-            log.error("the exception handler failed itself", exc_info=second)
+            log.error("the plugin's exception handler failed itself", exc_info=second)
+            return None
+        if handled is not None and not isinstance(handled, int):
+            log.error(f"the plugin's exception handler returned a {type(handled).__name__}, not an exit code")
             return None
         return handled
 
@@ -248,28 +268,56 @@ class StreamHost:
         # A switch of its own: also a run that was told to stop has to report.
         wait = KillSwitch(self._clock).wait
         try:
-            status = self._status or choose_status(environ, stream_id=settings.identity.stream_id, log=log, wait=wait, monotonic=self._clock.monotonic)
+            status = self._status or choose_status(
+                environ,
+                stream_id=settings.identity.stream_id,
+                log=log,
+                wait=wait,
+                monotonic=self._clock.monotonic,
+            )
             status.report_schema_mismatch(detail)
-        except (TransientStreamError, ConfigurationError) as failure:
+        except ArcaneError as failure:
             log.error("the schema mismatch could not be reported", error=str(failure))
+            return False
+        except Exception as failure:
+            log.error("the status service failed itself", exc_info=failure)
             return False
         return True
 
-    def _pause(self, kill_switch: KillSwitch) -> None:
-        low, high = self._fenced_pause
-        with suppress(StreamStopped):
-            kill_switch.wait(random.uniform(low, high))  # noqa: S311 - jitter
+    def _pause(self, kill_switch: KillSwitch, log: Logger) -> None:
+        seconds = random.uniform(*self._fenced_pause)  # noqa: S311 - jitter
+        log.warning("waiting before the end, so that two runners do not replace each other over and over", seconds=seconds)
+        self._clock.wait_for(lambda: kill_switch.stopped, self._clock.monotonic() + seconds)
 
 
-def _log_error(log: Logger, error: Exception) -> None:
+def log_error(log: Logger, error: Exception) -> None:
+    """One line for the error that ended a run; with a trace when it is nobody's message."""
     if isinstance(error, ConfigurationError):
         log.error("configuration error", error=str(error))
+    elif isinstance(error, SchemaMismatchError):
+        log.warning("the stream ends, its source has another schema now", error=str(error))
     elif isinstance(error, ArcaneError):
         log.error("the stream has failed", error_type=type(error).__name__, exc_info=error)
     else:
         # A defect of the plugin or of the framework: only the trace says where.
         trace = "".join(traceback.format_exception(error))
-        log.error("unexpected error", error_type=type(error).__name__, exc_info=error, trace=trace)
+        log.error("unexpected error", error_type=type(error).__name__, exc_info=error, traceback=trace)
+
+
+def _close(log: Logger, *services: object) -> None:
+    for service in services:
+        try:
+            close = getattr(service, "close", None)
+            if close is not None:
+                close()
+        except Exception as error:
+            log.warning(f"{type(service).__name__} was not closed cleanly", exc_info=error)
+
+
+def _must_have_backfill(source: Source) -> None:
+    # Before the sink is opened: to begin a backfill removes the one before.
+    if type(source).backfill is Source.backfill and type(source).batches is Source.batches:
+        source.backfill(None)
 
 
 def _http_client() -> Any:

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal, Protocol, Self
 
@@ -39,7 +39,8 @@ _LEVELS: Mapping[str, int] = MappingProxyType(
         "fatal": logging.CRITICAL,
     }
 )
-_RESERVED = frozenset({"event", "level", "timestamp", "error", "traceback"})
+_ERROR_FIELDS = ("error", "traceback")
+_RESERVED = frozenset({"event", "level", "timestamp", *_ERROR_FIELDS})
 # Line ends and terminal controls, also those beyond ASCII, and the marks that turn text around.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -102,7 +103,7 @@ def stream_fields(
 
 def make_logger(
     *,
-    level: str | int = "info",
+    level: str | int | None = None,
     log_format: LogFormat | None = None,
     stream: LogStream | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
@@ -114,7 +115,7 @@ def make_logger(
     `exc_info` also gives the field `traceback`.
 
     Args:
-        level: What is below it is dropped, at next to no cost.
+        level: What is below it is dropped, at next to no cost; None is info.
         log_format: None writes JSON unless `stream` is a terminal.
         stream: Where lines go; None is standard error as it is now.
         fields: On every line.
@@ -124,7 +125,7 @@ def make_logger(
         ConfigurationError: `level` is unknown.
     """
     target = sys.stderr if stream is None else stream
-    number = level if isinstance(level, int) else parse_level(level)
+    number = level if isinstance(level, int) else parse_level(level or "info")
     if log_format is None:
         log_format = "console" if _is_terminal(target) else "json"
     processors: list[Processor] = [
@@ -136,7 +137,8 @@ def make_logger(
     if log_format == "json":
         processors.append(_render_json)
     else:
-        processors += [_escape_fields, structlog.dev.ConsoleRenderer(colors=_is_terminal(target))]
+        renderer = structlog.dev.ConsoleRenderer(colors=_is_terminal(target))
+        processors += [_render_terminal(renderer)] if _is_terminal(target) else [_escape_fields, renderer]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         _LineWriter(target),
         processors=processors,
@@ -257,6 +259,17 @@ def _render_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def _escape_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {escape_controls(key): _escape_value(value) for key, value in event.items()}
+
+
+def _render_terminal(renderer: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Processor:
+    """For a person: the error below its line, and each line of it on one of its own."""
+
+    def processor(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        errors = [str(event.pop(name)) for name in _ERROR_FIELDS if name in event]
+        below = [f"    {escape_controls(line)}" for error in errors for line in error.splitlines()]
+        return "\n".join([renderer(logger, method, _escape_fields(logger, method, event)), *below])
+
+    return processor
 
 
 def _escape_value(value: Any) -> Any:

@@ -100,6 +100,8 @@ def _import(module_name: str, target: str) -> ModuleType:
         raise ConfigurationError(
             f"the plugin {target} cannot be imported: it needs the module {error.name!r}, which is not installed"
         ) from error
+    except ConfigurationError:  # the plugin's own words
+        raise
     except (Exception, SystemExit) as error:  # the plugin's own code has run
         raise ConfigurationError(
             f"the plugin {target} cannot be imported: {type(error).__name__}: {error}{_place(error)}"

@@ -126,7 +126,7 @@ class KubernetesJobStatus:
 
     def report_schema_mismatch(self, detail: str) -> None:
         """See `StatusService`. Connection errors, 429 and 5xx are tried again; a 401 once, with the token read anew."""
-        self._log.warning("the schema has changed, the Job is annotated", detail=detail)
+        self._log.warning("the schema has changed, annotating the Job", detail=detail)
         body = json.dumps({"metadata": {"annotations": dict.fromkeys(ANNOTATIONS, SCHEMA_MISMATCH)}}).encode()
         deadline = self._monotonic() + self._budget
         pause, renewed = _FIRST_WAIT, False
@@ -230,7 +230,9 @@ def choose_status(
     text = environ.get("KUBERNETES_SERVICE_PORT", "").strip() or "443"
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ConfigurationError(f"KUBERNETES_SERVICE_PORT must be a port's number, not {text!r}")
-    return KubernetesJobStatus(stream_id, log, host=host, port=int(text), wait=wait, monotonic=monotonic, account_folder=account_folder)
+    return KubernetesJobStatus(
+        stream_id, log, host=host, port=int(text), wait=wait, monotonic=monotonic, account_folder=account_folder
+    )
 
 
 def _worth_a_retry(status: int) -> bool:

@@ -83,6 +83,7 @@ class PartSink(Sink):
         self._state = _Opened(run, storage, log, BackgroundWriter(run.clock, WRITER_BYTES))
         if run.stream.mode is Mode.BACKFILL:
             self._remove_replaced_backfill()
+        self._restore_token()
         self._write_metadata()
         self._write_schema(run.schema)
         return log.position
@@ -114,7 +115,7 @@ class PartSink(Sink):
         self._finish_part()
         log = self._opened.log
         if self._completes(position):
-            self._staged.append(self._token())
+            self._staged.append(self._token(self._opened.run.schema_hash))
         self._opened.writer.wait()
         # Out of reach of `discard` and `close` first: once an entry may name them they must stay.
         staged, self._staged = self._staged, []
@@ -176,16 +177,31 @@ class PartSink(Sink):
             and (stored is None or stored.state is not BackfillState.COMPLETED)
         )
 
-    def _token(self) -> PartFile:
+    def _token(self, schema_hash: str) -> PartFile:
         # Staged and published like a part, so that a runner that was frozen before it wrote the token
         # cannot write it into its successor's backfill: a staged object can be published once.
-        run, storage = self._opened.run, self._opened.storage
-        staged_as = layout.part_name(self._opened.log.next_seq, len(self._staged), run.schema_hash, ".COMPLETED")
-        token = PartFile(
-            storage, layout.completion_token(run.schema_hash), self._opened.writer, kind="token", staged_as=staged_as
-        )
+        opened = self._opened
+        staged_as = layout.part_name(opened.log.next_seq, len(self._staged), schema_hash, ".COMPLETED")
+        path = layout.completion_token(schema_hash)
+        token = PartFile(opened.storage, path, opened.writer, kind="token", staged_as=staged_as)
         token.write(b"\x00")
         return token.finish(rows=0)
+
+    def _restore_token(self) -> None:
+        """Commit the newest backfill's token once more if it is gone.
+
+        All backfills of a schema have one token path. A runner that was frozen while it removed its predecessor's
+        token removes its successor's when it goes on; no store can delete the one and not the other.
+        """
+        opened = self._opened
+        position = opened.log.position
+        backfill = position.backfill
+        if backfill is None or backfill.state is not BackfillState.COMPLETED:
+            return
+        if opened.storage.stat(layout.completion_token(backfill.schema_hash)) is None:
+            token = self._token(backfill.schema_hash)
+            opened.writer.wait()
+            opened.log.publish(opened.log.append(position, [token.committed()]))
 
     def _remove_replaced_backfill(self) -> None:
         """Remove the token, then the parts, of backfills older than the newest; repeated by each start."""
@@ -197,6 +213,8 @@ class PartSink(Sink):
         running = backfill.state is BackfillState.RUNNING
         entries = list(storage.list(layout.BACKFILL))
         tokens = [entry.name for entry in entries if running and entry.name.endswith(".COMPLETED")]
+        if tokens:
+            self._opened.log.must_be_newest()
         since = newest.backfill_since
         replaced = [entry.name for entry in entries if (layout.part_seq(entry.name) or since) < since]
         for name in [*tokens, *replaced]:

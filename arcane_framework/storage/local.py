@@ -264,8 +264,7 @@ class LocalStorage(Storage):
         second = (*self._stage, f"{TEMPORARY_PREFIX}{uuid4().hex}")
         try:
             self._disk.link(first, second)
-            with suppress(FileExistsError):
-                self._disk.link(first, second)
+            if not self._refuses_to_replace(first, second):
                 raise ConfigurationError(
                     f"{self.location}: the file system mounted at {self._disk.mount_point()} lets a hard link replace "
                     "a file, which would let two runners overwrite each other's commits; use a local disk or NFS"
@@ -280,6 +279,15 @@ class LocalStorage(Storage):
         finally:
             self._remove(first)
             self._remove(second)
+
+    def _refuses_to_replace(self, source: Segments, target: Segments) -> bool:
+        # More than once: the probe of another runner may have removed the target just before.
+        for _ in range(_ATTEMPTS):
+            try:
+                self._disk.link(source, target)
+            except FileExistsError:
+                return True
+        return False
 
     def _again_if_removed(self, attempt: Callable[[], _T]) -> _T:
         """Try again when a folder, or a temporary file (`probe` of another runner), was removed meanwhile."""

@@ -4,7 +4,9 @@
 The package's pytest plugin has the fixtures `arcane_stream`, `virtual_clock` and `golden`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from arcane_framework._core.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from arcane_framework.testing.captures import (
@@ -43,36 +45,35 @@ __all__ = [
     "rows_batch",
 ]
 
-_MODULES = {
-    "CapturedLog": "captures",
-    "CapturedMetrics": "captures",
-    "CapturedStatus": "captures",
-    "ClockRunner": "stream_test",
-    "Golden": "golden",
-    "HostOptions": "stream_test",
-    "Measurement": "captures",
-    "MemoryLake": "memory_lake",
-    "ScriptedHttp": "scripted_http",
-    "ScriptedLifetime": "captures",
-    "ScriptedSource": "scripted_source",
-    "SentRequest": "scripted_http",
-    "Step": "scripted_source",
-    "StreamTest": "stream_test",
-    "StreamTestFactory": "plugin",
-    "StreamTestOptions": "stream_test",
-    "VirtualClock": "virtual_clock",
-    "rows_batch": "scripted_source",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # pytest imports this package at every start, for its plugin: the rest is loaded when a test asks for it.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+# pytest imports this package at every start, for its plugin: the rest is loaded when a test asks for it.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "captures": (
+            "CapturedLog",
+            "CapturedMetrics",
+            "CapturedStatus",
+            "Measurement",
+            "ScriptedLifetime",
+        ),
+        "stream_test": (
+            "ClockRunner",
+            "HostOptions",
+            "StreamTest",
+            "StreamTestOptions",
+        ),
+        "golden": ("Golden",),
+        "memory_lake": ("MemoryLake",),
+        "scripted_http": (
+            "ScriptedHttp",
+            "SentRequest",
+        ),
+        "scripted_source": (
+            "ScriptedSource",
+            "Step",
+            "rows_batch",
+        ),
+        "plugin": ("StreamTestFactory",),
+        "virtual_clock": ("VirtualClock",),
+    },
+)

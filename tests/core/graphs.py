@@ -145,6 +145,7 @@ class Run:
         backfilling: bool = False,
         backfill_id: str | None = None,
         stopped: bool = False,
+        begin: bool = True,
     ) -> None:
         self.clock = VirtualClock()
         self.kill_switch = KillSwitch(self.clock)
@@ -156,15 +157,18 @@ class Run:
             http=_no_http,
             log=make_logger(level="critical"),
         )
-        services = self.services
 
         class Builder(StreamGraphBuilder[StreamContext]):
             def build_graph(self, context: StreamContext) -> Any:
                 return self.start(source).pipe(*operators).pipe(to_sink(sink))
 
+        self.graph = Builder(self.services).build_graph(StreamContext())
         if stopped:
             self.kill_switch.stop()
-        self.graph = Builder(services).build_graph(StreamContext())
+        if begin:
+            self.begin()
+
+    def begin(self) -> None:
         self.result: Future[RunSummary] = self.graph.run()[1]
         self.clock.advance(0)
 

@@ -6,6 +6,7 @@ import pytest
 from arcane_framework import (
     BackfillState,
     Batch,
+    ConfigurationError,
     FatalStreamError,
     Grouping,
     Position,
@@ -253,5 +254,5 @@ def test_a_source_without_a_backfill_says_so() -> None:
         def backfill(self, watermark: object) -> object:  # type: ignore[override]
             return super(Script, self).backfill(None)
 
-    with pytest.raises(NotImplementedError, match="StreamOnly has no backfill"):
+    with pytest.raises(ConfigurationError, match="^StreamOnly has no backfill: give it a method backfill, or run "):
         Run(StreamOnly([]), Recorder(), backfilling=True).end()

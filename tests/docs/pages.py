@@ -1,9 +1,9 @@
 """Reads the documentation's pages: their fenced blocks, and what to do with each kind.
 
-    ```python   with a first line `# file: NAME` it becomes that file, else it is executed in the page's namespace
-    ```json     likewise a file (the marker is no part of it); other languages the same
-    ```console  commands, each behind `$ `; the lines after one are its standard output, `...` stands for anything
-    ```sh       for people only
+```python   with a first line `# file: NAME` it becomes that file, else it is executed in the page's namespace
+```json     likewise a file (the marker is no part of it); other languages the same
+```console  commands, each behind `$ `; the lines after one are its standard output, `...` stands for anything
+```sh       for people only
 """
 
 import re
@@ -86,9 +86,11 @@ def commands(block: Block) -> Iterator[Command]:
 
 def fits(shown: str, actual: str) -> bool:
     """Whether `actual` is what a page shows; `...` stands for anything on a line, or for lines when it stands alone."""
-    pattern = ".*".join(re.escape(piece) for piece in shown.strip("\n").split("..."))
-    lines = re.sub(r"(?m)^\.\*$", r"(?s:.*)", pattern)
-    return re.fullmatch(lines, actual.strip("\n")) is not None
+    lines = (
+        "(?s:.*)" if line == "..." else ".*".join(re.escape(piece) for piece in line.split("..."))
+        for line in shown.strip("\n").splitlines()
+    )
+    return re.fullmatch("\n".join(lines), actual.strip("\n")) is not None
 
 
 def links(text: str) -> Iterator[str]:

@@ -9,9 +9,8 @@ import pytest
 from tests.docs import pages
 from tests.docs.runner import PageRunner
 
-WITH_SNIPPETS = [
-    page for page in pages.pages() if any(block.language in ("python", "console") for block in pages.blocks(page.read_text()))
-]
+RUN = {"python", "console"}
+WITH_SNIPPETS = [page for page in pages.pages() if RUN & {block.language for block in pages.blocks(page.read_text())}]
 NOT_RUN = ("sh", "mermaid", "yaml", "json", "text", "dockerfile")
 
 
@@ -38,12 +37,12 @@ def test_a_page_runs_as_it_stands(page: Path, folder: Path) -> None:
 
 def test_a_wrong_output_is_noticed(folder: Path) -> None:
     block = pages.Block("console", "$ echo one\ntwo\n", None, 1)
-    with pytest.raises(AssertionError, match="another output of page: [$] echo one"):
+    with pytest.raises(AssertionError, match=r"another output of page: [$] echo one"):
         PageRunner("page", folder).run(block)
 
 
 def test_a_failing_command_is_noticed(folder: Path) -> None:
-    with pytest.raises(AssertionError, match="exit code 3 of page: [$] exit 3"):
+    with pytest.raises(AssertionError, match=r"exit code 3 of page: [$] exit 3"):
         PageRunner("page", folder).run(pages.Block("console", "$ exit 3\n", None, 1))
 
 

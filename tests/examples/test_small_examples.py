@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -36,7 +37,7 @@ def test_every_example_says_what_it_does_or_is_shown_in_the_docs() -> None:
     assert without == shown_in_full
 
 
-def command(plugin: str, folder: Path, spec: dict[str, object], *options: str) -> list[str]:
+def command(plugin: str, folder: Path, spec: Mapping[str, object], *options: str) -> list[str]:
     path = folder / "spec.json"
     path.write_text(json.dumps(spec))
     return [sys.executable, "-m", "arcane_framework.run", plugin, "--spec", str(path), *options]
@@ -47,8 +48,7 @@ def start(command: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(condition: object, process: "subprocess.Popen[str]") -> None:
-    assert callable(condition)
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert process.poll() is None, process.communicate()[1]
@@ -106,13 +106,18 @@ def copied(spec: dict[str, object]) -> list[tuple[int, str]]:
         return []
 
 
+def has_more_than(spec: dict[str, object], count: int) -> bool:
+    return len(copied(spec)) > count
+
+
 @pytest.fixture
 def processes() -> Iterator[list["subprocess.Popen[str]"]]:
     started: list[subprocess.Popen[str]] = []
     yield started
     for process in started:
-        process.kill()
-        process.communicate()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.slow
@@ -128,7 +133,7 @@ def test_the_copy_is_exact_however_often_the_runner_is_killed(
         before = len(copied(spec))
         add(spec, range(end, end + 3000))
         end += 3000
-        wait_until(lambda before=before: len(copied(spec)) > before, process)
+        wait_until(partial(has_more_than, spec, before), process)
         time.sleep(random.uniform(0, 0.05))
         process.kill()
         process.communicate()

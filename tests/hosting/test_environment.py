@@ -42,7 +42,7 @@ def test_a_complete_environment_gives_settings_with_defaults() -> None:
     settings = read()
     assert settings.spec == {"sinkLocation": "/lake", "source": {"table": "a", "rows": 1}}
     assert settings.identity == StreamIdentity("orders-1", "Orders", backfilling=False, backfill_id=None)
-    assert (settings.log_level, settings.log_format, settings.logging_properties) == (logging.INFO, None, {})
+    assert (settings.log_level, settings.log_format, settings.logging_properties) == (None, None, {})
     assert settings.metrics_enabled
     assert settings.datadog_socket_path == "/var/run/datadog/dsd.socket"
     assert settings.application_version is None
@@ -276,6 +276,18 @@ def test_storage_settings_are_read_under_all_prefixes() -> None:
 def test_values_of_variables_that_are_credentials_by_name_are_known_to_the_log() -> None:
     settings = read(AWS_SECRET_ACCESS_KEY="s", connectionString="c", ARCANE__AUTHHEADERS="h", HOME="/root")
     assert settings.credential_values() == {"s", "c", "h"}
+
+
+def test_values_of_the_packages_variables_are_secrets_unless_they_are_settings_of_its_own() -> None:
+    settings = read(
+        ARCANE__PHRASE="p",
+        ARCANE__LOG_LEVEL="debug",
+        ARCANE__LOG_FORMAT="json",
+        ARCANE__LOGGING_PROPERTIES="{}",
+        ARCANE__AWS_REGION="r",
+        ARCANE__AWS_SECRET_ACCESS_KEY="k",
+    )
+    assert settings.credential_values() == {"p", "k"}
 
 
 def test_settings_show_no_secret_and_refuse_to_be_pickled() -> None:

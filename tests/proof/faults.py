@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -144,9 +143,8 @@ class FaultyDisk(Disk):
 
     def _act(self) -> None:
         assert self._fault is not None
-        os.kill(os.getpid(), SIGNALS[self._fault.action])
-        if self._fault.action == "kill":
-            time.sleep(60)  # The signal may take effect a moment after the call.
+        # To this very thread: a signal to the process may be taken by another one, while this one goes on.
+        signal.pthread_kill(threading.get_ident(), SIGNALS[self._fault.action])
 
 
 class LostAnswers(LocalStorage):

@@ -156,9 +156,9 @@ def identities(folder: Path, cell: Cell, calls: int, seed: int) -> Outcome:
 
     for resumed, title in ((FIRST, "the same id"), (SECOND, "another id"), ("", "no id")):
         trial = Trial(folder / title, cell, f"resumed with {title}")
-        trial.run(Fault(dice.randrange(calls * 2 // 3, calls)), backfill_id=FIRST)
+        trial.run(Fault(dice.randrange(calls // 3, calls // 2)), backfill_id=FIRST)
         before = trial.check("after the kill")
-        trial.run(Fault(dice.randrange(40, 80)), backfill_id=resumed)
+        trial.run(Fault(dice.randrange(calls // 2, calls * 2 // 3)), backfill_id=resumed)
         after = trial.check("after the second kill")
         if before.position["backfill"] and after.position["backfill"]:
             generations = [seen.position["backfill"]["generation"] for seen in (before, after)]

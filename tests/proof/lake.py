@@ -111,6 +111,15 @@ class Lake:
             found.append("there is no completion token after a complete backfill")
         return found
 
+    def visible_up_to(self, folder: str) -> int:
+        """The last change set of which readers see all rows, all earlier ones included; -1: none."""
+        visible = set(self._visible_ids(folder))
+        first = 0 if folder == "backfill" else self._expected.backfilled
+        last = first - 1
+        while last + 1 < self._expected.sets and visible >= set(Table(last + 1, last + 2).ids()):
+            last += 1
+        return last
+
     # The log.
 
     def _log_problems(self) -> Iterator[str]:

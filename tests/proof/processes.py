@@ -41,16 +41,19 @@ class Cell:
         backfilling: Whether its runs are backfills (and one more, at the end, streams).
         file_format: Of the parts.
         settings: Of the spec, above the defaults below.
+        label: What is special about it.
     """
 
     backfilling: bool
     file_format: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    label: str = ""
 
     @property
     def name(self) -> str:
         """For people."""
-        return f"{'backfill' if self.backfilling else 'stream'}, {'Parquet' if self.file_format == 'parquet' else 'JSON lines'}"
+        file_format = {"parquet": "Parquet", "json": "JSON lines"}[self.file_format]
+        return f"{'backfill' if self.backfilling else 'stream'}, {file_format}{self.label}"
 
     @property
     def expected(self) -> Expected:
@@ -80,6 +83,13 @@ CELLS = (
     Cell(backfilling=False, file_format="parquet"),
     Cell(backfilling=False, file_format="json", settings={"groupsPerFile": 2, "endsBy": "sigterm"}),
 )
+
+_TIMED = {"rowsPerGroup": 40, "groupingIntervalSeconds": "PT0.002S", "pollSeconds": 0.003, "setsPerPoll": 1}
+TIMED_CELLS = (
+    Cell(backfilling=False, file_format="parquet", settings=_TIMED, label=", by time"),
+    Cell(backfilling=False, file_format="json", settings={**_TIMED, "endsBy": "sigterm"}, label=", by time"),
+)
+"""Where commits come from the grouping interval, in waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,7 @@ def _become_runner(environment: Mapping[str, str], log_file: Path) -> None:
         os.environ.clear()
         os.environ.update(environment)
         code = run.main([PLUGIN])
-    except BaseException as error:  # noqa: BLE001 - nothing may get back into the parent's code
+    except BaseException as error:  # Nothing may get back into the parent's code.
         os.write(2, f"the runner raised {error!r}\n".encode())
     finally:
         os._exit(code)

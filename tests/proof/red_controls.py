@@ -14,6 +14,7 @@ from arcane_framework.commits.log import CommitLog
 from arcane_framework.commits.manifest import Manifest, Part
 from arcane_framework.storage.staging_area import Segments
 from tests.proof.faults import FaultyDisk
+from tests.proof.power_cut import PowerCutDisk
 
 _append = CommitLog.append
 
@@ -66,6 +67,22 @@ class RenamingDisk(FaultyDisk):
             self.rename(source, target)
         else:
             super().link(source, target)
+
+
+class ForgetfulDisk(PowerCutDisk):
+    """Does not sync folders of one name.
+
+    Args:
+        folder: A segment of their paths.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder_name = folder
+
+    def sync_folder(self, path: Segments) -> None:
+        if self._folder_name not in path:
+            super().sync_folder(path)
 
 
 def merge_pairs_keeping_the_first_watermark(source: Observable[Batch]) -> Observable[Batch]:

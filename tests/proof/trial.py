@@ -1,7 +1,7 @@
 """One story on one fresh folder: runs, faults, and a judgement after each of them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Trial:
     def _guarded(self, when: str, problems: Callable[[], list[str]]) -> None:
         try:
             self.problems += [f"{when}: {text}" for text in problems()]
-        except Exception as error:  # noqa: BLE001 - a judge that cannot read the folder has found a problem
+        except Exception as error:  # A judge that cannot read the folder has found a problem.
             self.problems.append(f"{when}: the folder cannot be read: {error!r}")
 
 
@@ -124,6 +124,3 @@ def points_of(calls: list[str]) -> list[Fault]:
         *(Fault(number, when) for number in range(len(calls)) for when in ("before", "after")),
         *(Fault(number, "during", operation="write") for number in range(writes)),
     ]
-
-
-Environment = Mapping[str, Any]

@@ -6,15 +6,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.proof.faults import Fault
+from tests.proof.faults import Action, Fault
 from tests.proof.kills import FIRST, SECOND, folders
 from tests.proof.lake import Lake
 from tests.proof.processes import Cell, Runner
 from tests.proof.trial import Outcome, Trial
 
-STAGED_PART = {"operation": "create_file", "path": "stage/part-"}
 FENCED = {2}
 FENCED_OR_DONE = {0, 2}
+
+
+def _staged(nth: int, action: Action) -> Fault:
+    """When a runner has begun to stage its n-th part."""
+    return Fault(nth, "after", action, operation="create_file", path="stage/part-")
 
 
 class _Frozen:
@@ -78,16 +82,17 @@ def collecting_garbage(folder: Path, cell: Cell, trials: int, seed: int) -> Outc
     dice, outcome = random.Random(seed), Outcome()
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen in the garbage collection, {number}")
-        trial.run(Fault(dice.randrange(6, 9), "after", **STAGED_PART))
+        trial.run(_staged(dice.randrange(6, 9), "kill"))
         garbage = len(trial.check("after the kill").staged)
         trial.expect(garbage >= 2, "there is no garbage to collect")
-        zombie = _Frozen(trial, Fault(dice.randrange(max(1, garbage)), action="stop", operation="remove", path="stage/part-"))
+        nth = dice.randrange(max(1, garbage))
+        zombie = _Frozen(trial, Fault(nth, action="stop", operation="remove", path="stage/part-"))
         trial.expect(zombie.frozen, "the zombie did not collect garbage")
         if number % 2:
             trial.expect_code(trial.run(), {0}, "the successor")
             zombie.go_on(FENCED, "the zombie")
         else:
-            successor = _Frozen(trial, Fault(dice.randrange(1, 5), "after", "stop", **STAGED_PART))
+            successor = _Frozen(trial, _staged(dice.randrange(1, 5), "stop"))
             trial.expect(successor.frozen and bool(successor.seen.staged), "the successor has staged nothing")
             zombie.go_on(FENCED, "the zombie")
             trial.expect(trial.look().staged == successor.seen.staged, "the zombie removed what its successor staged")
@@ -121,7 +126,7 @@ def before_the_token(folder: Path, cell: Cell, trials: int, seed: int) -> Outcom
         operation = ("rename", "create_file", "status")[number % 3]
         zombie = _Frozen(trial, Fault(0, action="stop", operation=operation, path=".COMPLETED"))
         trial.expect(zombie.frozen and not zombie.seen.token_is_visible, "the token is visible too early")
-        successor = _Frozen(trial, Fault(dice.randrange(1, 9), "after", "stop", **STAGED_PART), SECOND)
+        successor = _Frozen(trial, _staged(dice.randrange(1, 9), "stop"), SECOND)
         trial.expect(successor.claimed and not successor.seen.token_is_visible, "a token is visible in a new backfill")
         zombie.go_on(FENCED, "the zombie")
         trial.expect(not trial.look().token_is_visible, "the zombie has written its token into a new backfill")

@@ -1,0 +1,123 @@
+"""The benchmarks at a tiny size: that they work, and that what they count is bounded. No time is asserted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bounds, overhead
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.bounds import BATCH, CountedSource, InFlight
+from benchmarks.child import run_child
+from benchmarks.figures import TINY, Figure, as_json, table
+from benchmarks.parts import services
+
+FIGURES: dict[str, dict[str, float | None]] = {
+    "overhead": {
+        "source, map_batches, filter_rows, select, rebatch, count_rows, sink: a batch": 100,
+        "source and sink alone: a batch": 100,
+        **{f"{name} adds": None for name in overhead.OPERATORS},
+    },
+    "writing": {
+        "committed parts over a bare writer: wall": 1.1,
+        "committed parts over a bare writer: CPU": None,
+        "committed parts: wall": None,
+        "bare writer: wall": None,
+        "parts": None,
+        "a part": None,
+    },
+    "memory": {
+        "4,000 rows over 2,000": 1.15,
+        "peak of a backfill of 2,000 rows": None,
+        "peak of a backfill of 4,000 rows": None,
+    },
+    "bounds": {
+        "slow sink: batches in flight": 1,
+        "prefetch(8 batches): in flight": 10,
+        "gather(4 sources, 8 batches): in flight": 13,
+    },
+    "start": {
+        "import arcane_framework, over bare Python": 0.6,
+        "a stream that ends at once, as a process": 1.5,
+        "bare Python": None,
+    },
+    "stop": {
+        "SIGTERM in an idle wait": 2,
+        "SIGTERM in an idle wait, the longest": 2,
+        "SIGTERM in a write": 2,
+        "SIGTERM in a write, the longest": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_measures_its_figures(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "figures.json"
+    assert main(["--tiny", "--only", name, "--json", str(target)]) == 0
+    found = json.loads(target.read_text())
+    assert list(found["figures"]) == [name]
+    assert {figure["name"]: figure["goal"] for figure in found["figures"][name]} == FIGURES[name]
+    assert all(figure["measured"] > 0 for figure in found["figures"][name] if not figure["name"].endswith(" adds"))
+    out, err = capsys.readouterr()
+    assert err == f"measuring {name} ...\n"
+    assert all(figure in out for figure in FIGURES[name])
+
+
+def test_nothing_runs_ahead_of_a_slow_sink_and_prefetch_and_gather_stay_within_their_bytes() -> None:
+    slow, fetched, gathered = bounds.measure(TINY)
+    # All that may run ahead does, before the sink takes anything: the bounds are reached, not only kept.
+    assert slow.measured == 1
+    assert bounds.LIMIT_BATCHES <= fetched.measured <= bounds.LIMIT_BATCHES + 2
+    assert bounds.LIMIT_BATCHES <= gathered.measured <= bounds.LIMIT_BATCHES + bounds.GATHERED + 1
+
+
+def test_the_bounds_would_notice_a_source_that_is_not_held_back() -> None:
+    class Eager(CountedSource):
+        def stream(self, watermark):  # type: ignore[no-untyped-def]
+            yield from list(super().stream(watermark))
+
+    flight = InFlight(expected=BATCH.nbytes)
+    bounds.run(Eager(20, flight), [], flight, 20)
+    assert flight.most == 20 * BATCH.nbytes
+
+
+def test_peak_memory_is_that_of_the_child_and_not_of_its_parent(tmp_path: Path) -> None:
+    held = bytearray(b"x") * (600 << 20)
+    found = run_child("benchmarks.memory:backfill", folder=str(tmp_path), rows=1000)
+    assert found["peak"] < len(held) >> 20
+
+
+def test_the_table_says_which_goal_was_missed() -> None:
+    figures = {
+        "speed": [
+            Figure("a batch", 99.5, "us", 100.0),
+            Figure("a slow batch", 1234.5, "us", 100.0),
+            Figure("parts", 24, ""),
+        ],
+        "size": [Figure("ratio", 1.0625, "x", 1.1)],
+    }
+    assert table(figures) == (
+        "                measured        goal\n"
+        "\n"
+        "speed\n"
+        "a batch             99.5      <= 100  us\n"
+        "a slow batch       1,234      <= 100  us  missed\n"
+        "parts                 24\n"
+        "\n"
+        "size\n"
+        "ratio              1.062    <= 1.100  x"
+    )
+    parsed = json.loads(as_json(figures, {"cores": 2}))
+    assert parsed["machine"] == {"cores": 2}
+    assert [figure["met"] for figure in parsed["figures"]["speed"]] == [True, False, None]
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", "speed"])
+    assert "invalid choice: 'speed'" in capsys.readouterr().err
+
+
+def test_the_benchmarks_have_no_http() -> None:
+    with pytest.raises(NotImplementedError):
+        services().http()

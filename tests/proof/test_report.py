@@ -1,0 +1,84 @@
+from collections import Counter
+from pathlib import Path
+
+from tests.proof.plan import Job
+from tests.proof.processes import CELLS
+from tests.proof.report import MINIMUMS, Report
+from tests.proof.trial import Outcome
+
+
+def job(section: str, *, red: bool = False) -> Job:
+    return Job(section, CELLS[0], lambda _: Outcome(), red)
+
+
+def outcome(bad: int = 0, **counts: int) -> Outcome:
+    return Outcome(Counter(trials=5, **counts), bad, ["it was wrong"] * bad)
+
+
+def report(jobs: list[Job], outcomes: list[Outcome], *, full: bool = False) -> Report:
+    return Report(jobs, outcomes, full=full)
+
+
+def test_a_proof_without_a_bad_trial_holds() -> None:
+    assert report([job("SIGTERM")], [outcome()]).holds
+
+
+def test_one_bad_trial_is_enough_for_it_not_to_hold() -> None:
+    found = report([job("SIGTERM"), job("SIGTERM")], [outcome(), outcome(bad=1)])
+    assert not found.holds
+    assert [*found.problems()] == ["SIGTERM: it was wrong"]
+
+
+def test_a_red_control_that_was_noticed_holds_and_its_problems_are_not_shown() -> None:
+    found = report([job("no fsync", red=True)], [outcome(bad=2)])
+    assert found.holds
+    assert not [*found.problems()]
+
+
+def test_a_red_control_that_was_not_noticed_does_not_hold() -> None:
+    found = report([job("no fsync", red=True)], [outcome()])
+    assert not found.holds
+    assert [*found.problems()] == ["red control not noticed: no fsync (backfill, Parquet)"]
+
+
+def test_a_red_control_that_could_not_be_run_does_not_hold() -> None:
+    assert not report([job("no fsync", red=True)], [outcome(bad=1, errors=1)]).holds
+
+
+def test_a_proof_of_nothing_does_not_hold() -> None:
+    assert not report([], []).holds
+
+
+def test_the_full_run_must_reach_its_minimums() -> None:
+    jobs, outcomes = [job("kill points")], [outcome(kills=99)]
+    assert report(jobs, outcomes).holds
+    found = report(jobs, outcomes, full=True)
+    assert not found.holds
+    assert "kill points: only 99 kills, 100 are needed" in found.problems()
+
+
+def test_every_minimum_is_about_a_section_that_there_is() -> None:
+    source = (Path(__file__).parent / "plan.py").read_text()
+    assert all(f'"{section}"' in source for section in MINIMUMS)
+
+
+def test_the_tables_hold_what_was_counted() -> None:
+    found = report([job("SIGTERM"), job("no fsync", red=True)], [outcome(stops=7), outcome(bad=3)])
+    assert found.to_text().splitlines() == [
+        "section  stream             trials  processes  faults   bad",
+        "SIGTERM  backfill, Parquet  5       0          7 stops  0",
+        "",
+        "red control: must be noticed  stream             trials  noticed",
+        "no fsync                      backfill, Parquet  5       3",
+        "",
+        "The proof holds.",
+    ]
+    assert found.to_json()["lines"][0] == {
+        "section": "SIGTERM",
+        "cell": "backfill, Parquet",
+        "red_control": False,
+        "trials": 5,
+        "processes": 0,
+        "faults": {"stops": 7},
+        "bad": 0,
+    }

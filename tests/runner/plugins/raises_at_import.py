@@ -1,0 +1,3 @@
+"""Cannot be imported, because of a defect."""
+
+raise RuntimeError("no licence")
