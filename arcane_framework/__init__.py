@@ -95,7 +95,7 @@ __all__ = [
 
 # Loaded when they are first asked for: the runner has its signal handlers in place before Arrow is imported,
 # and the pytest plugin costs a test run nothing that does not use it.
-__getattr__ = lazy_exports(
+__getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "_core.batch": (

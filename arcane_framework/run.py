@@ -38,6 +38,7 @@ from arcane_framework.hosting.host import StreamHost, log_error
 from arcane_framework.hosting.lifetime import SignalLifetime
 from arcane_framework.hosting.logging import LogFormat, make_logger, parse_format, stream_fields
 from arcane_framework.hosting.plugins import find_plugin
+from arcane_framework.hosting.standard_streams import drop_unwritable_output, open_missing_streams
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -117,5 +118,9 @@ def parse_options(arguments: Sequence[str]) -> RunOptions:
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if _OWNS_PROCESS:
+    open_missing_streams()
+    try:
+        sys.exit(main())
+    finally:
+        drop_unwritable_output()

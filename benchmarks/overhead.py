@@ -40,7 +40,7 @@ OPERATORS: dict[str, Operators] = {
     "map_batches": lambda: [map_batches(_same)],
     "filter_rows": lambda: [filter_rows(pc.field("amount") > 1)],
     "select": lambda: [select("id", "amount")],
-    "rebatch": lambda: [rebatch(rows=10)],
+    "rebatch": lambda: [rebatch(rows=20)],
     "count_rows": lambda: [count_rows(services().metrics, "rows.seen")],
     "log_batches": lambda: [log_batches(services().log)],
     "named": lambda: [named("two steps", map_batches(_same), map_batches(_same))],

@@ -5,8 +5,10 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy_exports(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """A `__getattr__` for `package` (PEP 562).
+def lazy_exports(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` for `package` (PEP 562).
 
     Args:
         package: Its full name.
@@ -19,4 +21,4 @@ def lazy_exports(package: str, modules: Mapping[str, Sequence[str]]) -> Callable
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(homes[name]), name)
 
-    return load
+    return load, lambda: sorted(homes)

@@ -17,6 +17,8 @@ from arcane_framework.commits import layout
 from arcane_framework.commits.manifest import Manifest, Part, read_manifest
 
 CREATE_ATTEMPTS = 8
+MAX_UNRECORDED = 16
+"""Entries that a start may find published without an entry that says so; more, and it commits one."""
 
 
 class CommitLog:
@@ -62,6 +64,9 @@ class CommitLog:
         if before is not None:
             self._roll_forward(before)
         self._published = claimed.seq
+        if claimed.seq - claimed.published > MAX_UNRECORDED:
+            # Or a stream that starts often and has nothing to commit would read more of its log each time.
+            self._append(self.position, ())
         self._collect_garbage(claimed.seq)
 
     def append(self, position: Position, parts: Sequence[Part] = (), backfill_since: int | None = None) -> Manifest:

@@ -4,7 +4,6 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -30,7 +29,7 @@ from arcane_framework.hosting.lifetime import LifetimeService, SignalLifetime
 from arcane_framework.hosting.logging import LogStream, capture_library_logs, make_logger, parse_level, stream_fields
 from arcane_framework.hosting.metrics import DogStatsDMetrics, stream_tags
 from arcane_framework.hosting.progress import TERMINAL_LOG_LEVEL, TerminalProgress
-from arcane_framework.hosting.redaction import make_redactor
+from arcane_framework.hosting.redaction import describe_error, make_redactor
 from arcane_framework.hosting.runner import GraphRunner, StreamRunner
 from arcane_framework.hosting.status import StatusService, choose_status
 from arcane_framework.storage import StorageOpener
@@ -246,8 +245,8 @@ class StreamHost:
             mismatch_reported=reported,
             handled=handled,
         )
-        rows = summary.rows if summary is not None else None
-        log.info("ended", exit_code=code, rows=rows, completed=summary is not None and summary.completed)
+        known = {} if summary is None else {"rows": summary.rows, "completed": summary.completed}
+        log.info("ended", exit_code=code, **known)
         return code
 
     def _ask_handlers(self, error: Exception, log: Logger) -> int | None:
@@ -286,7 +285,7 @@ class StreamHost:
 
     def _pause(self, kill_switch: KillSwitch, log: Logger) -> None:
         seconds = random.uniform(*self._fenced_pause)  # noqa: S311 - jitter
-        log.warning("waiting before the end, so that two runners do not replace each other over and over", seconds=seconds)
+        log.warning("waiting, so that two runners do not replace each other over and over", seconds=round(seconds, 1))
         self._clock.wait_for(lambda: kill_switch.stopped, self._clock.monotonic() + seconds)
 
 
@@ -301,7 +300,7 @@ def log_error(log: Logger, error: Exception) -> None:
     else:
         # A defect of the plugin or of the framework: only the trace says where.
         trace = "".join(traceback.format_exception(error))
-        log.error("unexpected error", error_type=type(error).__name__, exc_info=error, traceback=trace)
+        log.error("unexpected error", error_type=type(error).__name__, error=describe_error(error), traceback=trace)
 
 
 def _close(log: Logger, *services: object) -> None:

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 # pytest imports this package at every start, for its plugin: the rest is loaded when a test asks for it.
-__getattr__ = lazy_exports(
+__getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "captures": (

@@ -38,6 +38,7 @@ FIGURES: dict[str, dict[str, float | None]] = {
     },
     "start": {
         "import arcane_framework, over bare Python": 0.6,
+        "every name of arcane_framework, over bare Python": 0.6,
         "a stream that ends at once, as a process": 1.5,
         "bare Python": None,
     },

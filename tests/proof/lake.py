@@ -23,6 +23,7 @@ Snapshot = Mapping[str, bytes]
 _LOG_ENTRY = re.compile(r"_arcane/log/(\d{20})\.json")
 _STAGE = "_arcane/stage/"
 _TOKEN = re.compile(r"backfill/[0-9a-z]{7}\.COMPLETED")
+_UNREADABLE = -1
 _SCHEMA_FILE = re.compile(r"schema/schema-.*-[0-9a-z]{7}\.parquet")
 
 
@@ -240,9 +241,12 @@ class Lake:
 
 
 def _ids(name: str, content: bytes) -> list[int]:
-    if name.endswith(".parquet"):
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)["id"].to_pylist()
-    return [json.loads(line)["id"] for line in content.decode().splitlines()]
+    try:
+        if name.endswith(".parquet"):
+            return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)["id"].to_pylist()
+        return [json.loads(line)["id"] for line in content.decode().splitlines()]
+    except (ValueError, KeyError, TypeError):
+        return [_UNREADABLE]
 
 
 def _differing(found: list[int], wanted: list[int]) -> str:

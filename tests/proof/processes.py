@@ -73,6 +73,7 @@ class Cell:
             "pageRows": 4,
             "setsPerPoll": 3,
             "pollSeconds": 0.0005,
+            "pageSeconds": 0,
             "endsBy": "return",
         } | dict(self.settings)
 

@@ -8,13 +8,14 @@ from typing import Any
 from tests.proof.plan import Job
 from tests.proof.trial import Outcome
 
-FAULTS = ("kills", "stops", "frozen", "cuts")
+FAULTS = ("kills", "stops", "frozen", "fenced", "cuts")
 
 MINIMUMS = {
     "kill points": ("kills", 100),
     "kills at random times": ("kills", 300),
     "power cuts": ("cuts", 2000),
     "zombies, any call": ("frozen", 100),
+    "three writers": ("fenced", 100),
     "zombies, garbage": ("frozen", 100),
     "zombies, publishing": ("frozen", 100),
     "zombies, token": ("frozen", 50),

@@ -44,6 +44,7 @@ class ProofContext(SinkContext):
         page_rows: Rows of a page, which is a batch.
         sets_per_poll: Change sets that a poll of the stream finds: so fast does the table grow.
         poll_seconds: Between two polls.
+        page_seconds: After each page.
         ends_by: How a stream that has delivered the whole table ends.
     """
 
@@ -53,6 +54,7 @@ class ProofContext(SinkContext):
     page_rows: int
     sets_per_poll: int
     poll_seconds: float
+    page_seconds: float
     ends_by: Literal["return", "sigterm"]
 
 
@@ -81,9 +83,11 @@ class TableSource(Source):
     def begin_backfill(self) -> Watermark:
         return {"stamp": self._context.backfill_sets - 1}
 
-    def _read(self, after: int, last: int) -> Iterator[Batch]:
+    def _read(self, after: int, last: int) -> Iterator[Batch | Wait]:
         for rows, stamp in Table(0, last).pages(after, self._context.page_rows):
             yield self.batch(rows, None if stamp is None else {"stamp": stamp})
+            if self._context.page_seconds:
+                yield Wait(self._context.page_seconds)
 
 
 def _stamp(watermark: Watermark | None) -> int:

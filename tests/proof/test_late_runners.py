@@ -10,7 +10,7 @@ from arcane_framework._core.position import Position
 from arcane_framework._core.services import StreamIdentity
 from arcane_framework._core.storage import StoredObject
 from arcane_framework.commits import StreamState, layout
-from arcane_framework.commits.log import CommitLog
+from arcane_framework.commits.log import MAX_UNRECORDED, CommitLog
 from arcane_framework.storage.local import LocalStorage
 from arcane_framework.storage.memory import MemoryStorage
 from arcane_framework.storage.staging_area import Segments
@@ -95,6 +95,26 @@ def test_a_log_entry_that_is_gone_is_a_gap() -> None:
     assert str(error.value) == (
         f"memory://lake/{layout.manifest_name(2)} is missing from the commit log: restore it from a backup"
     )
+
+
+class CountingReads(MemoryStorage):
+    """Counts the objects that are read."""
+
+    reads = 0
+
+    def read(self, name: str) -> bytes:
+        self.reads += 1
+        return super().read(name)
+
+
+def test_a_stream_that_starts_often_and_commits_nothing_reads_no_more_of_its_log_each_time() -> None:
+    storage = CountingReads()
+    reads = []
+    for _ in range(100):
+        before = storage.reads
+        log_of(storage).open()
+        reads.append(storage.reads - before)
+    assert max(reads) <= MAX_UNRECORDED + 1
 
 
 def test_parts_of_a_commit_sort_by_name_in_the_order_of_their_rows() -> None:

@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.proof.faults import Action, Fault
@@ -156,6 +157,7 @@ def removing_an_old_backfill(folder: Path, cell: Cell, trials: int, seed: int) -
 def three_at_once(folder: Path, cell: Cell, rounds: int, seed: int) -> Outcome:
     """Three runners in a loop, one of them now and then frozen or killed, until one comes to the end."""
     dice, outcome = random.Random(seed), Outcome()
+    cell = replace(cell, settings={**cell.settings, "pageSeconds": 0.004})
     for number, place in zip(range(rounds), folders(folder), strict=False):
         trial = Trial(place, cell, f"three at once, round {number}")
         runners = {index: trial.start() for index in range(3)}

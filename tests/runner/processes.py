@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,8 @@ class Stream:
     def rows(self, segment: str = "data") -> list[int]:
         """The numbers that a reader of the lake sees, in order of the parts."""
         parts = sorted((self.home / segment).rglob("part-*.parquet"))
-        return [number for part in parts for number in pq.read_table(part)["n"].to_pylist()]
+        tables = [pq.read_table(pa.BufferReader(part.read_bytes())) for part in parts]
+        return [number for table in tables for number in table["n"].to_pylist()]
 
     def tokens(self) -> list[Path]:
         """The completion tokens of backfills."""

@@ -72,7 +72,23 @@ def test_all_wrong_fields_are_listed_at_once_by_their_spec_names(stream: Stream)
         SPEC_CANNOT_BE_USED,
         '  sinkLocation: must have a length of 1 or more (got "")',
         '  rowsPerGroup: must be a whole number, without quotes (got "3")',
+        "  groupingIntervalSeconds: must be a whole number of seconds, or a text such as 'PT30S', '30 seconds', "
+        "'5 minutes', '60s' (got \"soon\")",
+        "  groupsPerFile: must be greater than 0 (got 0)",
+        "  total: must be a whole number, without quotes (got 1.5)",
+        "  batchRows: must be a whole number, without quotes (got null)",
+        "  failure: must be 'transient', 'mismatch', 'misfit', 'fatal', 'configuration', 'defect', 'exit' or "
+        "'interrupt' (got \"often\")",
+        "  ends: must be 'return', 'wait' or 'poll' (got a list)",
+        "  pauseSeconds: must be a number, without quotes (got an object)",
     ]
+    assert not stream.lake.exists()
+
+
+def test_a_required_field_that_is_missing_is_named(stream: Stream) -> None:
+    assert stream.run(STREAMCONTEXT__SPEC="{}").configuration_error == (
+        f"{SPEC_CANNOT_BE_USED}\n  sinkLocation: is required and missing; add it to the spec"
+    )
 
 
 def test_missing_secrets_are_named_with_their_variables(stream: Stream) -> None:

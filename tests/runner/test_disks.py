@@ -23,7 +23,8 @@ def remount(stream: Stream) -> Iterator[Remount]:
         assert mount("-o", f"remount,{options}", stream.lake).returncode == 0
 
     yield change
-    subprocess.run(["umount", str(stream.lake)], check=True)
+    # Lazily: whoever looks into the folder at this moment is no reason to leave it mounted.
+    subprocess.run(["umount", "--lazy", str(stream.lake)], check=True)
 
 
 def mount(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -60,9 +61,6 @@ def test_a_full_disk_ends_with_1_and_more_room_completes_the_stream(
     assert before == [*range(len(before))]
     assert 0 < len(before) < 200
     assert stream.tokens() == []
-
-    again = stream.run(spec=spec, STREAMCONTEXT__BACKFILL=backfill, STREAMCONTEXT__BACKFILL_ID="b1")
-    assert (again.code, again.error["event"]) == (1, "configuration error")
 
     remount("size=16m")
     assert stream.run(spec=spec, STREAMCONTEXT__BACKFILL=backfill, STREAMCONTEXT__BACKFILL_ID="b1").code == 0

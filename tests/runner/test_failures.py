@@ -1,10 +1,12 @@
 """What a stream that fails leaves behind: its exit code, its message, and every row exactly once in the next run."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from tests.runner.processes import NUMBERS, PLUGINS, Stream
+from tests.runner.processes import NUMBERS, PLUGINS, TIMEOUT, Stream
 
 FAILED = "the stream has failed"
 UNEXPECTED = "unexpected error"
@@ -35,7 +37,8 @@ def test_an_error_after_the_last_batch_keeps_all_of_them(stream: Stream) -> None
             "misfit",
             2,
             FAILED,
-            "SchemaInconsistentError: page 2, row 0, column n: 'four' does not fit int64 ",
+            "SchemaInconsistentError: page 2, row 0: column 'n' holds a str that does not fit int64. "
+            "Correct the schema, or set quarantine: true to set such rows aside",
         ),
         (
             "fatal",
@@ -160,6 +163,16 @@ def test_the_plugins_own_handlers_are_asked_first(
     assert ended.code == code
     assert [line for line in ended.log if said.items() <= line.items()], ended.stderr
     assert (ended.log[-1]["event"], ended.log[-1]["exit_code"]) == ("ended", code)
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 | true"])
+def test_a_log_that_cannot_be_written_does_not_change_how_a_stream_ends(stream: Stream, redirection: str) -> None:
+    script = f"set -o pipefail; {sys.executable} -m arcane_framework.run {NUMBERS} {redirection}"
+    code = subprocess.run(
+        ["bash", "-c", script], env=stream.environment(), cwd=stream.folder, timeout=TIMEOUT, check=False
+    ).returncode
+    assert code == 0
+    assert stream.rows() == [*range(10)]
 
 
 def test_every_line_of_the_log_has_the_streams_fields(stream: Stream) -> None:

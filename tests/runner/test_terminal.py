@@ -11,8 +11,6 @@ import pytest
 
 from tests.runner.processes import NUMBERS, TIMEOUT, Stream
 
-ERASE = "\x1b["
-
 
 def on_a_terminal(stream: Stream, spec: dict[str, object] | None = None, **variables: str) -> tuple[int, str]:
     """Run the stream with standard error on a terminal of 200 columns; gives the exit code and what it shows."""
@@ -32,12 +30,12 @@ def on_a_terminal(stream: Stream, spec: dict[str, object] | None = None, **varia
     environment = stream.environment(spec, TERM="xterm", **variables)
     command = [sys.executable, "-m", "arcane_framework.run", NUMBERS]
     try:
-        code = subprocess.run(command, env=environment, cwd=stream.folder, stderr=theirs, timeout=TIMEOUT).returncode
+        done = subprocess.run(command, env=environment, cwd=stream.folder, stderr=theirs, timeout=TIMEOUT, check=False)
     finally:
         os.close(theirs)
         reader.join(TIMEOUT)
         os.close(ours)
-    return code, shown.decode()
+    return done.returncode, shown.decode()
 
 
 @pytest.mark.parametrize("failure", ["transient", "defect"])

@@ -27,7 +27,7 @@ def test_a_fenced_runner_pauses_before_it_ends_and_a_signal_ends_the_pause(strea
         older.wait_for("committed")
         with stream.start(environment, NUMBERS) as newer:
             newer.wait_for("committed")
-            older.wait_for("waiting before the end, so that two runners do not replace each other over and over")
+            older.wait_for("waiting, so that two runners do not replace each other over and over")
             fenced, stopped = older.stop(signal.SIGTERM), newer.stop(signal.SIGTERM)
     assert (fenced.code, stopped.code) == (2, 0)
     [pause] = [line["seconds"] for line in fenced.log if "seconds" in line]

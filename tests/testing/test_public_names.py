@@ -1,19 +1,20 @@
-import importlib
-
 import pytest
 
+import arcane_framework
 from arcane_framework import testing
 
-
-@pytest.mark.parametrize("name", testing.__all__)
-def test_every_public_name_is_loaded_when_it_is_asked_for(name: str) -> None:
-    module = importlib.import_module(f"{testing.__name__}.{testing._MODULES[name]}")
-    assert getattr(testing, name) is getattr(module, name)
-    assert name in dir(testing)
+PACKAGES = [arcane_framework, testing]
 
 
-def test_what_is_loaded_later_is_what_is_public() -> None:
-    assert sorted(testing._MODULES) == sorted(testing.__all__)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_loaded_later_is_what_is_public(package: object) -> None:
+    assert dir(package) == sorted(package.__all__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_loaded_when_it_is_asked_for(package: object) -> None:
+    for name in dir(package):
+        assert getattr(package, name) is getattr(package, name)
 
 
 def test_another_name_is_an_attribute_error() -> None:

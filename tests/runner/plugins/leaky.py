@@ -95,7 +95,6 @@ def _library_log(_: Services, text: str) -> None:
 
 def _tag(services: Services, text: str) -> None:
     services.metrics.with_tags({"text": text}).increment("leaks")
-    services.log.info("LEAK AT tag: none")
 
 
 SPEAKS: dict[str, Any] = {"log": _log, "library log": _library_log, "tag": _tag}

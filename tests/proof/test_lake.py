@@ -1,0 +1,130 @@
+"""The judge notices what it is there for: each test spoils a good folder in one way."""
+
+from collections.abc import Callable
+
+import pytest
+
+from arcane_framework.storage.disk import Disk
+from tests.proof.faults import Fault, FaultyDisk, read_fault
+from tests.proof.lake import Lake
+from tests.proof.power_cut import PowerCut, PowerCutDisk
+from tests.proof.power_cuts import Delivery, snapshot
+from tests.proof.processes import CELLS, Cell
+
+Files = dict[str, bytes]
+
+
+def finished(cell: Cell) -> Files:
+    disk = PowerCutDisk()
+    Delivery(disk, cell).run()
+    return dict(snapshot(disk))
+
+
+def problems(cell: Cell, files: Files) -> list[str]:
+    return Lake(files, cell.expected).end_problems(backfill=cell.backfilling, stream=not cell.backfilling)
+
+
+def names(files: Files, folder: str) -> list[str]:
+    return sorted(name for name in files if name.startswith(f"{folder}/") and "part-" in name)
+
+
+def token(files: Files) -> str:
+    return next(name for name in files if name.endswith(".COMPLETED"))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_finished_stream_has_no_problem(cell: Cell) -> None:
+    assert not problems(cell, finished(cell))
+
+
+def doubled(files: Files) -> None:
+    name = names(files, "backfill")[-1]
+    files[name.replace("part-", "part-9")] = files[name]
+
+
+def lost(files: Files) -> None:
+    del files[names(files, "backfill")[3]]
+
+
+def cut(files: Files) -> None:
+    name = names(files, "backfill")[3]
+    files[name] = files[name][:-1]
+
+
+def zeroed(files: Files) -> None:
+    name = names(files, "backfill")[3]
+    files[name] = bytes(len(files[name]))
+
+
+def swapped(files: Files) -> None:
+    first, second = names(files, "backfill")[:2]
+    files[first], files[second] = files[second], files[first]
+
+
+def without_a_token(files: Files) -> None:
+    del files[token(files)]
+
+
+def without_a_log_entry(files: Files) -> None:
+    del files["_arcane/log/00000000000000000003.json"]
+
+
+def with_a_changed_log_entry(files: Files) -> None:
+    files["_arcane/log/00000000000000000003.json"] += b" "
+
+
+def with_a_temporary_file(files: Files) -> None:
+    files["backfill/.tmp-1"] = b""
+
+
+def with_a_stranger(files: Files) -> None:
+    files["notes.txt"] = b""
+
+
+SPOILED: dict[Callable[[Files], None], str] = {
+    doubled: "is visible and not committed",
+    lost: "and neither visible nor staged",
+    cut: "is visible and not what was committed",
+    zeroed: "is visible and not what was committed",
+    swapped: "visible is no beginning of what is committed",
+    without_a_token: "there is no completion token after a complete backfill",
+    without_a_log_entry: "where 3 should be",
+    with_a_changed_log_entry: "does not follow from the entry before it",
+    with_a_temporary_file: "is visible and not committed",
+    with_a_stranger: "has no business in the folder",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED, ids=lambda spoil: spoil.__name__)
+def test_a_spoiled_folder_is_noticed(spoil: Callable[[Files], None]) -> None:
+    cell = CELLS[1]
+    files = finished(cell)
+    spoil(files)
+    assert SPOILED[spoil] in "\n".join(problems(cell, files))
+
+
+def test_a_token_in_an_unfinished_backfill_is_noticed() -> None:
+    cell = CELLS[0]
+    files = finished(cell)
+    name = token(files)
+    disk = PowerCutDisk()
+    disk.cut_before = 250
+    with pytest.raises(PowerCut):
+        Delivery(disk, cell).run()
+    disk.cut_before = None
+    unfinished = dict(snapshot(disk))
+    assert not Lake(unfinished, cell.expected).problems()
+    unfinished[name] = files[name]
+    assert (
+        "the completion token is visible and the backfill is not complete" in Lake(unfinished, cell.expected).problems()
+    )
+
+
+def test_a_faulty_disk_sees_every_call_of_the_disk() -> None:
+    calls = {name for name in vars(Disk) if not name.startswith("_")} - {"mount_point"}
+    assert calls <= vars(FaultyDisk).keys()
+
+
+def test_a_fault_survives_the_way_into_another_process() -> None:
+    fault = Fault(7, "after", "stop", operation="link", path="_arcane/log")
+    assert read_fault(fault.to_json()) == fault
