@@ -1,7 +1,7 @@
 """An SDK for data streams that run as Kubernetes Jobs.
 
 Subclass `StreamGraphBuilder`, compose a source, operators and a sink, and run it with
-`python -m arcane_framework.run`. Only what is exported here and by the packages `sources`, `sinks`,
+`python -m arcane_framework.run`. Only what is exported here and by the packages `sources`, `sinks`, `storage`,
 `operators`, `commits`, `hosting` and `testing` is public.
 """
 

@@ -21,7 +21,7 @@ class FlightsSource(Source):
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch]:
         for number, block in enumerate(read_blocks()):
-            if watermark is None or number > int(str(watermark["block"])):
+            if watermark is None or number > watermark["block"]:
                 yield Batch(of_days(block, NEW_YEARS_EVE, self.context.history_until), {"block": number})
 
     def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
-from pydantic import JsonValue
 
-Watermark = Mapping[str, JsonValue]
+Watermark = Mapping[str, Any]
 """A source's position: a small JSON object that only its source interprets."""
 
 

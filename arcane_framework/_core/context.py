@@ -149,21 +149,27 @@ class SinkContext(StreamContext):
     """The sink's fields that all ready-made kinds have.
 
     Attributes:
-        sink_location: Where the stream's folder goes: `file:///lake`, `/lake`, `s3a://bucket/path`.
+        sink_location: Where the stream's folder goes: `file:///lake`, `/lake`.
         rows_per_group: Rows of a row group.
         grouping_interval_seconds: How long rows are held at most before their group is cut.
         groups_per_file: Groups of a file.
+        quarantine: Set rows that do not fit aside instead of failing, where the source can.
     """
 
     sink_location: Annotated[str, Field(min_length=1)]
     rows_per_group: Annotated[int, Field(gt=0)] = 100_000
     grouping_interval_seconds: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=10)
     groups_per_file: Annotated[int, Field(gt=0)] = 1
+    quarantine: bool = False
 
     @property
     def grouping(self) -> Grouping:
         """The fields as a sink takes them."""
-        return Grouping(rows=self.rows_per_group, within=self.grouping_interval_seconds.total_seconds())
+        return Grouping(
+            rows=self.rows_per_group,
+            within=self.grouping_interval_seconds.total_seconds(),
+            groups_per_file=self.groups_per_file,
+        )
 
 
 ContextT = TypeVar("ContextT", bound=StreamContext)

@@ -25,7 +25,7 @@ class GroupBuffer:
     def fill(self, data: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
         """Take all rows of `data`, giving out each group that gets full on the way."""
         offset = 0
-        row_bytes = data.nbytes / data.num_rows if data.num_rows else 0.0
+        row_bytes = data.nbytes / data.num_rows if data.num_rows else 0.0  # measured once: it walks all columns
         while offset < data.num_rows:
             room = self._max_rows - self.rows
             if row_bytes:
@@ -33,11 +33,11 @@ class GroupBuffer:
             if room <= 0:
                 yield self.take()
                 continue
-            piece = data.slice(offset, room)
-            self._slices.append(piece)
-            self.rows += piece.num_rows
-            self.nbytes += piece.nbytes
-            offset += piece.num_rows
+            count = min(room, data.num_rows - offset)
+            self._slices.append(data if count == data.num_rows else data.slice(offset, count))
+            self.rows += count
+            self.nbytes += round(count * row_bytes)
+            offset += count
             if self.rows >= self._max_rows or self.nbytes >= self._max_bytes:
                 yield self.take()
 

@@ -6,12 +6,16 @@ stream's position is replaced only when the backfill completes.
 """
 
 from enum import StrEnum
+from typing import Any
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from arcane_framework._core.batch import Watermark
+from arcane_framework._core.errors import FatalStreamError
 from arcane_framework._core.services import StreamIdentity
+
+_JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 
 class BackfillState(StrEnum):
@@ -39,8 +43,8 @@ class BackfillPosition(BaseModel):
     generation: str
     state: BackfillState
     schema_hash: str
-    watermark: dict[str, JsonValue] | None = None
-    stream: dict[str, JsonValue] | None = None
+    watermark: dict[str, Any] | None = None
+    stream: dict[str, Any] | None = None
 
 
 class Position(BaseModel):
@@ -55,10 +59,10 @@ class Position(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stream: dict[str, JsonValue] | None = None
+    stream: dict[str, Any] | None = None
     backfill: BackfillPosition | None = None
 
-    def watermark(self, *, backfilling: bool) -> dict[str, JsonValue] | None:
+    def watermark(self, *, backfilling: bool) -> dict[str, Any] | None:
         """The position in the mode asked for."""
         if not backfilling:
             return self.stream
@@ -67,9 +71,9 @@ class Position(BaseModel):
     def moved(self, watermark: Watermark, *, backfilling: bool) -> "Position":
         """This position with the watermark of one mode replaced."""
         if not backfilling:
-            return self.model_copy(update={"stream": dict(watermark)})
+            return self.model_copy(update={"stream": _json_object(watermark)})
         assert self.backfill is not None
-        return self._with_backfill(watermark=dict(watermark))
+        return self._with_backfill(watermark=_json_object(watermark))
 
     def resumes(self, identity: StreamIdentity, schema_hash: str) -> bool:
         """Whether a backfill run of `identity` goes on with the backfill stored here.
@@ -93,15 +97,27 @@ class Position(BaseModel):
             generation=generation,
             state=BackfillState.RUNNING,
             schema_hash=schema_hash,
-            stream=None if stream is None else dict(stream),
+            stream=None if stream is None else _json_object(stream),
         )
         return self.model_copy(update={"backfill": backfill})
 
     def completed(self, stream: Watermark | None) -> "Position":
         """This position with its backfill completed and streaming going on from `stream`."""
         done = self._with_backfill(state=BackfillState.COMPLETED)
-        return done.model_copy(update={"stream": None if stream is None else dict(stream)})
+        return done.model_copy(update={"stream": None if stream is None else _json_object(stream)})
 
     def _with_backfill(self, **changes: object) -> "Position":
         assert self.backfill is not None
         return self.model_copy(update={"backfill": self.backfill.model_copy(update=changes)})
+
+
+def _json_object(watermark: Watermark) -> dict[str, Any]:
+    try:
+        return _JSON_OBJECT.validate_python(dict(watermark), strict=True)
+    except ValidationError as error:
+        # The value itself may hold a token: only its place and type are told.
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"][:1])
+        raise FatalStreamError(
+            f"a watermark must be a JSON object of texts, numbers, booleans, nulls, lists and objects; {place!r} is not"
+        ) from None

@@ -105,7 +105,7 @@ class NoProgress:
         pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
     """The services of one run. A plugin may subclass it to add its own.
 

@@ -25,15 +25,17 @@ class Grouping:
         within: Seconds that a row covered by a watermark may wait for its commit.
         nbytes: Bytes of a group in memory, by the average width of the rows at hand.
         idle: Seconds between two commits that move the watermark without any row.
+        groups_per_file: Groups that make a full part, for sinks that write files.
     """
 
     rows: int = 100_000
     within: float = 10.0
     nbytes: int = 128 << 20
     idle: float = 300.0
+    groups_per_file: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("rows", "within", "nbytes", "idle"):
+        for name in ("rows", "within", "nbytes", "idle", "groups_per_file"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"grouping: {name} must be greater than zero, not {getattr(self, name)}")
 

@@ -145,16 +145,17 @@ class PollingSource(Source):
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Poll, wait for `interval`, poll again."""
+        watermark = watermark or None
         seconds = self.interval.total_seconds() if isinstance(self.interval, timedelta) else self.interval
         while True:
             for batch in self._poll(watermark):
-                watermark = watermark if batch.watermark is None else batch.watermark
+                watermark = watermark if batch.watermark is None else batch.watermark or None
                 yield batch
             yield Wait(seconds)
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """One poll; override it when a poll does not give everything."""
-        yield from self._poll(watermark)
+        yield from self._poll(watermark or None)
 
     def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
         """Streaming goes on from the backfill's last watermark: both are positions of `poll`."""

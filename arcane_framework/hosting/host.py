@@ -128,6 +128,8 @@ class StreamHost:
             context = self._context(settings)
             secrets = settings.credential_values() | secret_values(context)
             log = self._logger(settings, progress, secrets)
+            if progress is not None:
+                progress.redact_with(make_redactor(secrets))
             metrics = self._metrics(settings, context, log, secrets)
             services = self._make_services(settings, kill_switch, log, metrics, progress)
             with capture_library_logs(log):

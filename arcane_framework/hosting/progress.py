@@ -74,9 +74,14 @@ class TerminalProgress:
         self._state = ProgressState()
         self._samples: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
         self._shown_at: float | None = None
+        self._redact: Callable[[str], str] = redact
         self._stream = stream
         self._line: _LiveLine | None = _open_line(stream, use_rich)
         self.log_stream = _LogStream(self._print_above, stream)
+
+    def redact_with(self, redactor: Callable[[str], str]) -> None:
+        """Hide the run's secrets, too; called once they are known, before the graph runs."""
+        self._redact = redactor
 
     def rows_incoming(self, rows: int) -> None:
         """See `Progress`."""
@@ -91,7 +96,7 @@ class TerminalProgress:
                 self._state,
                 parts=self._state.parts + report.parts,
                 committed=self._state.committed + report.rows,
-                position=self._state.position if report.description is None else report.description,
+                position=self._state.position if report.description is None else self._redact(report.description),
             )
             self._update()
 

@@ -1,5 +1,6 @@
 """Cuts the stream into batches of an even size."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pyarrow as pa
@@ -77,11 +78,14 @@ class _Rebatch:
         if not batch.num_rows and batch.watermark is None and not batch.quarantined:
             self._observer.on_next(batch)
             return
-        for group in self._buffer.fill(batch.data):
+        groups = list(self._buffer.fill(batch.data))
+        at_the_end = batch.watermark is not None and not self._buffer.rows
+        last = groups.pop() if groups and at_the_end else []
+        for group in groups:
             self._emit(group)
         self._ledger.add(batch)
-        if batch.watermark is not None and (self._ledger.full or not self._buffer.rows):
-            self._flush()
+        if batch.watermark is not None and (self._ledger.full or at_the_end):
+            self._flush(last)
         elif self._within is not None and self._timer.due is None:
             self._timer.set(self._clock.monotonic() + self._within)
 
@@ -93,13 +97,17 @@ class _Rebatch:
         self._flush()
         self._observer.on_completed()
 
-    def _flush(self) -> None:
-        """Pass on everything held: up to the last watermark with it, the rows beyond it without."""
+    def _flush(self, last: Sequence[pa.RecordBatch] = ()) -> None:
+        """Pass on everything held: up to the last watermark with it, the rows beyond it without.
+
+        Args:
+            last: A full group at whose end the last watermark is.
+        """
         self._timer.clear()
         ledger = self._ledger
         watermark, quarantined = ledger.watermark, tuple(ledger.quarantined)
         missing = ledger.covered - (ledger.rows - self._buffer.rows)
-        covered = self._buffer.take_first(missing) if watermark is not None and missing >= 0 else None
+        covered = [*last, *self._buffer.take_first(missing)] if watermark is not None and missing >= 0 else None
         beyond, beyond_quarantined = self._buffer.take(), ledger.quarantined_beyond
         ledger.start_over(())
         if covered is not None:
@@ -110,12 +118,11 @@ class _Rebatch:
 
     def _emit(
         self,
-        group: list[pa.RecordBatch],
+        group: Sequence[pa.RecordBatch],
         watermark: Watermark | None = None,
         quarantined: tuple[QuarantinedRow, ...] = (),
     ) -> None:
         assert self._schema is not None
-        data = pa.Table.from_batches(group, self._schema).combine_chunks().to_batches() or [no_rows(self._schema)]
-        for piece in data[:-1]:
-            self._observer.on_next(Batch(piece))
-        self._observer.on_next(Batch(data[-1], watermark, quarantined))
+        pieces = group or [no_rows(self._schema)]
+        data = pieces[0] if len(pieces) == 1 else pa.concat_batches(pieces)
+        self._observer.on_next(Batch(data, watermark, quarantined))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import acero
 from reactivex import operators as ops
 
 from arcane_framework._core.batch import Batch
@@ -64,11 +65,22 @@ def filter_rows(condition: "pc.Expression | Callable[[pa.RecordBatch], pa.Array]
     """
 
     def apply(batch: Batch) -> Batch:
-        kept = condition if isinstance(condition, pc.Expression) else condition(batch.data)
-        return batch.with_data(batch.data.filter(kept))
+        if not batch.num_rows:
+            return batch
+        if isinstance(condition, pc.Expression):
+            return batch.with_data(_filter(batch.data, condition))
+        return batch.with_data(batch.data.filter(condition(batch.data)))
 
     text = str(condition) if isinstance(condition, pc.Expression) else _name(condition)
     return NamedOperator("filter_rows", ops.map(apply), condition=text)
+
+
+def _filter(data: pa.RecordBatch, condition: pc.Expression) -> pa.RecordBatch:
+    # What RecordBatch.filter does with an expression, without its threads: half the time for a small batch.
+    source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([data])))
+    kept = acero.Declaration("filter", acero.FilterNodeOptions(condition), inputs=[source]).to_table(use_threads=False)
+    batches = kept.combine_chunks().to_batches()
+    return batches[0] if batches else data.slice(0, 0)
 
 
 def select(*columns: str) -> NamedOperator:

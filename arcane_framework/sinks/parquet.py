@@ -37,7 +37,6 @@ class ParquetSink(PartSink):
     Args:
         storage: The sink's location, as `services.storage(location)` gives it.
         grouping: How rows are cut into groups and when they are committed.
-        groups_per_file: Row groups of a full part.
         part_layout: Where parts go and what is written beside them.
         parquet: How they are encoded.
     """
@@ -49,11 +48,10 @@ class ParquetSink(PartSink):
         storage: Storage,
         *,
         grouping: Grouping = Grouping(),
-        groups_per_file: int = 1,
         part_layout: PartLayout = PartLayout(),
         parquet: ParquetSettings = ParquetSettings(),
     ) -> None:
-        super().__init__(storage, grouping=grouping, groups_per_file=groups_per_file, part_layout=part_layout)
+        super().__init__(storage, grouping=grouping, part_layout=part_layout)
         self._parquet = parquet
 
     def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:

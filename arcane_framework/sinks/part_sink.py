@@ -41,7 +41,6 @@ class PartSink(Sink):
     Args:
         storage: The sink's location, as `services.storage(location)` gives it.
         grouping: How rows are cut into groups and when they are committed.
-        groups_per_file: Groups that make a full part.
         part_layout: Where parts go and what is written beside them.
     """
 
@@ -53,12 +52,10 @@ class PartSink(Sink):
         storage: Storage,
         *,
         grouping: Grouping = Grouping(),
-        groups_per_file: int = 1,
         part_layout: PartLayout = PartLayout(),
     ) -> None:
         self.grouping = grouping
         self._root = storage
-        self._groups_per_file = groups_per_file
         self._layout = part_layout
         self._state: _Opened | None = None
         self._open_part: PartFile | None = None
@@ -102,7 +99,7 @@ class PartSink(Sink):
             self._write_schema(group.schema)
             part = self._open_part = self._new_part(self._part_path(group.schema), group.schema)
         part.add(group)
-        if part.groups >= self._groups_per_file:
+        if part.groups >= self.grouping.groups_per_file:
             self._finish_part()
 
     def quarantine(self, rows: Sequence[QuarantinedRow]) -> None:

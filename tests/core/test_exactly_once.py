@@ -22,7 +22,7 @@ class Replayed(Source):
         self.steps = steps
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
-        first = 0 if watermark is None else int(str(watermark["n"]))
+        first = 0 if watermark is None else watermark["n"]
         at = sum(rows for rows, _, _ in self.steps[:first])
         for index, (rows, mark, seconds) in enumerate(self.steps[first:], start=first + 1):
             yield numbers(at, at + rows, index if mark else None)
@@ -57,7 +57,7 @@ def test_every_row_is_committed_once_and_in_order_wherever_the_stream_is_stopped
         for groups, position in sink.commits:
             committed += [value for group in groups for value in group]
             assert position.stream is not None
-            covered = sum(count for count, _, _ in steps[: int(str(position.stream["n"]))])
+            covered = sum(count for count, _, _ in steps[: position.stream["n"]])
             assert committed == list(range(covered)), "what is visible is what the watermark covers"
             assert all(len(group) <= rows for group in groups)
         stored = sink.stored

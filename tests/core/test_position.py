@@ -1,8 +1,10 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcane_framework import BackfillState, Position, StreamIdentity
+from arcane_framework import BackfillState, FatalStreamError, Position, StreamIdentity
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=20),
@@ -47,3 +49,12 @@ def test_streaming_moves_only_the_streams_position() -> None:
 @pytest.mark.parametrize("backfilling", [True, False])
 def test_a_position_that_was_never_set_is_none(backfilling: bool) -> None:
     assert Position().watermark(backfilling=backfilling) is None
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"x", datetime(2026, 1, 1, tzinfo=UTC), {"a": object()}])
+def test_a_watermark_that_is_no_json_is_refused_without_showing_it(value: object) -> None:
+    with pytest.raises(FatalStreamError) as caught:
+        Position().moved({"at": value}, backfilling=False)
+    assert str(caught.value) == (
+        "a watermark must be a JSON object of texts, numbers, booleans, nulls, lists and objects; 'at' is not"
+    )

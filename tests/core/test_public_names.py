@@ -23,6 +23,7 @@ PUBLIC = {
         count_rows filter_rows gather log_batches map_batches map_rows named prefetch rebatch select
     """,
     "arcane_framework.sinks": "JsonLinesSink ParquetSettings ParquetSink PartLayout PartitionField Segments",
+    "arcane_framework.storage": "LocalStorage MemoryStorage StorageOpener",
     "arcane_framework.sources": "Batch PollingSource QuarantinedRow Source SourceRun SourceTags Wait Watermark",
 }
 

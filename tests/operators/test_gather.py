@@ -34,7 +34,7 @@ class Range(Source):
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         self.started_with.append(watermark)
-        at = self.start if watermark is None else int(str(watermark["at"]))
+        at = self.start if watermark is None else watermark["at"]
         count = 0
         while at < self.stop:
             end = min(at + self.size, self.stop)

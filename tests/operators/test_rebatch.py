@@ -24,7 +24,7 @@ class Seen:
     def summary(self) -> list[tuple[list[int], int | None]]:
         """Rows and watermark of each batch but the first, which tells the schema."""
         return [
-            (batch.data.column(0).to_pylist(), None if batch.watermark is None else int(str(batch.watermark["n"])))
+            (batch.data.column(0).to_pylist(), None if batch.watermark is None else batch.watermark["n"])
             for batch in self.batches[1:]
         ]
 

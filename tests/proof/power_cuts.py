@@ -65,7 +65,7 @@ class Delivery:
             PowerCut: It has gone.
         """
         sink_type = ParquetSink if self._cell.file_format == "parquet" else JsonLinesSink
-        sink = sink_type(LocalStorage(self._disk.root, self._disk), grouping=Grouping(rows=GROUP), groups_per_file=1)
+        sink = sink_type(LocalStorage(self._disk.root, self._disk), grouping=Grouping(rows=GROUP))
         try:
             self._deliver(sink)
         finally:
@@ -83,7 +83,7 @@ class Delivery:
         if position.backfill and self._backfilling and position.backfill.state is BackfillState.COMPLETED:
             return
         watermark = position.watermark(backfilling=self._backfilling)
-        self._write_sets(sink, position, -1 if watermark is None else int(str(watermark["stamp"])), last)
+        self._write_sets(sink, position, -1 if watermark is None else watermark["stamp"], last)
 
     def _write_sets(self, sink: PartSink, position: Position, after: int, last: int) -> None:
         rows = 0

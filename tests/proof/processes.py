@@ -85,12 +85,19 @@ CELLS = (
     Cell(backfilling=False, file_format="json", settings={"groupsPerFile": 2, "endsBy": "sigterm"}),
 )
 
-_TIMED = {"rowsPerGroup": 40, "groupingIntervalSeconds": "PT0.002S", "pollSeconds": 0.003, "setsPerPoll": 1}
+# So long are the pages of the large change set that parts straddle a watermark when the stream is stopped in it.
+_TIMED = {
+    "rowsPerGroup": 20,
+    "groupingIntervalSeconds": "PT0.02S",
+    "pollSeconds": 0.002,
+    "pageSeconds": 0.001,
+    "setsPerPoll": 1,
+}
 TIMED_CELLS = (
     Cell(backfilling=False, file_format="parquet", settings=_TIMED, label=", by time"),
     Cell(backfilling=False, file_format="json", settings={**_TIMED, "endsBy": "sigterm"}, label=", by time"),
 )
-"""Where commits come from the grouping interval, in waits."""
+"""Where some commits come from the grouping interval, in waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,6 @@ class ProofStream(StreamGraphBuilder[ProofContext]):
         sink = sink_type(
             self.services.storage(context.sink_location),
             grouping=context.grouping,
-            groups_per_file=context.groups_per_file,
         )
         stream = self.start(TableSource(context))
         if os.environ.get(RED_CONTROL) == "first-watermark":

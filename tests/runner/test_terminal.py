@@ -9,10 +9,13 @@ import threading
 
 import pytest
 
-from tests.runner.processes import NUMBERS, TIMEOUT, Stream
+from tests.runner.processes import NUMBERS, PLUGINS, TIMEOUT, Stream
+from tests.runner.test_secrets import CANARIES, forms
 
 
-def on_a_terminal(stream: Stream, spec: dict[str, object] | None = None, **variables: str) -> tuple[int, str]:
+def on_a_terminal(
+    stream: Stream, spec: dict[str, object] | None = None, plugin: str = NUMBERS, **variables: str
+) -> tuple[int, str]:
     """Run the stream with standard error on a terminal of 200 columns; gives the exit code and what it shows."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 200))
@@ -28,7 +31,7 @@ def on_a_terminal(stream: Stream, spec: dict[str, object] | None = None, **varia
     reader = threading.Thread(target=read)
     reader.start()
     environment = stream.environment(spec, TERM="xterm", **variables)
-    command = [sys.executable, "-m", "arcane_framework.run", NUMBERS]
+    command = [sys.executable, "-m", "arcane_framework.run", plugin]
     try:
         done = subprocess.run(command, env=environment, cwd=stream.folder, stderr=theirs, timeout=TIMEOUT, check=False)
     finally:
@@ -77,6 +80,14 @@ def test_a_configuration_error_on_a_terminal_has_a_line_for_each_field(stream: S
         "    the stream cannot start with these settings:",
         "      STREAMCONTEXT__SPEC: is not JSON (line 1, column 2)",
     ]
+
+
+@pytest.mark.parametrize("place", ["defect", "watermark"])
+def test_a_terminal_shows_no_secret(stream: Stream, place: str) -> None:
+    _, shown = on_a_terminal(stream, None, f"{PLUGINS}.leaky:Leaky", **CANARIES, TEST_LEAK=place)
+    assert f"LEAK AT {place}" in shown
+    assert "canary" not in shown.lower()
+    assert [form for secret in CANARIES.values() for form in forms(secret) if form in shown] == []
 
 
 def test_json_on_a_terminal_is_json_alone(stream: Stream) -> None:

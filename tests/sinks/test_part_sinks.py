@@ -107,7 +107,7 @@ def test_a_resumed_backfill_keeps_what_it_has(tmp_path: Path) -> None:
 
 
 def test_parts_hold_several_row_groups(tmp_path: Path) -> None:
-    sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=10), groups_per_file=3)
+    sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=10, groups_per_file=3))
     run(sink, numbers(0, 45, 45))
     files = [pq.ParquetFile(path) for path in sorted((tmp_path / "s/data").iterdir())]
     assert [[file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)] for file in files] == [
@@ -173,7 +173,7 @@ def test_a_changed_schema_begins_a_new_part_and_a_new_schema_file(tmp_path: Path
     text = Batch(pa.record_batch({"n": pa.array(["x"])}), {"n": 9})
     source = Script([numbers(0, 5, 5), text, FOREVER])
     source.schema_changes = "new_part"
-    Run(source, ParquetSink(LocalStorage(tmp_path), groups_per_file=9)).stop()
+    Run(source, ParquetSink(LocalStorage(tmp_path), grouping=Grouping(groups_per_file=9))).stop()
     other = schema_hash(text.data.schema)
     assert visible(tmp_path) == [
         f"data/part-00000000000000000002-000000-*-{HASH}-chunk.parquet",
@@ -287,7 +287,7 @@ def test_segments_that_would_mix_are_refused(segments: dict[str, str], bad: str)
 
 def test_a_run_that_fails_before_its_commit_leaves_nothing_staged(tmp_path: Path) -> None:
     other = Batch(pa.record_batch({"n": pa.array(["x"])}))
-    sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=2), groups_per_file=2)
+    sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=2, groups_per_file=2))
     with pytest.raises(SchemaInconsistentError):
         Run(Script([numbers(0, 11), other]), sink).end()
     assert list((tmp_path / "s/_arcane/stage").iterdir()) == []

@@ -60,7 +60,7 @@ class Counting(PollingSource):
     interval = 3600.0
 
     def poll(self, watermark: Watermark | None) -> Iterable[Batch]:
-        after = 1 + int(str((watermark or {}).get("id", 0)))
+        after = 1 + (watermark or {}).get("id", 0)
         yield self.batch(rows(after), {"id": after})
 
 
@@ -82,7 +82,7 @@ class ApiSource(PollingSource):
         self._token = token
 
     def poll(self, watermark: Watermark | None) -> Iterable[Batch]:
-        page = 1 + int(str((watermark or {}).get("page", 0)))
+        page = 1 + (watermark or {}).get("page", 0)
         with self._services.http() as client:
             found: Sequence[dict[str, Any]] = self._get(client, f"{self._url}?page={page}")
         yield self.batch(found, {"page": page})
