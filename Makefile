@@ -5,7 +5,7 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := arcane_framework tests $(wildcard examples benchmarks)
+CODE := arcane_framework tests examples benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import acero
 from reactivex import operators as ops
 
 from arcane_framework._core.batch import Batch
@@ -76,6 +75,8 @@ def filter_rows(condition: "pc.Expression | Callable[[pa.RecordBatch], pa.Array]
 
 
 def _filter(data: pa.RecordBatch, condition: pc.Expression) -> pa.RecordBatch:
+    from pyarrow import acero  # loads the dataset library, and with it pandas where that is installed
+
     # What RecordBatch.filter does with an expression, without its threads: half the time for a small batch.
     source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([data])))
     kept = acero.Declaration("filter", acero.FilterNodeOptions(condition), inputs=[source]).to_table(use_threads=False)

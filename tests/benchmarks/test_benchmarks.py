@@ -58,7 +58,9 @@ def test_a_benchmark_measures_its_figures(name: str, tmp_path: Path, capsys: pyt
     found = json.loads(target.read_text())
     assert list(found["figures"]) == [name]
     assert {figure["name"]: figure["goal"] for figure in found["figures"][name]} == FIGURES[name]
-    assert all(figure["measured"] > 0 for figure in found["figures"][name] if not figure["name"].endswith(" adds"))
+    # A difference of two measurements may be below zero by chance.
+    differences = (" adds", ", over bare Python")
+    assert all(figure["measured"] > 0 for figure in found["figures"][name] if not figure["name"].endswith(differences))
     out, err = capsys.readouterr()
     assert err == f"measuring {name} ...\n"
     assert all(figure in out for figure in FIGURES[name])

@@ -254,5 +254,5 @@ def test_a_source_without_a_backfill_says_so() -> None:
         def backfill(self, watermark: object) -> object:  # type: ignore[override]
             return super(Script, self).backfill(None)
 
-    with pytest.raises(ConfigurationError, match="^StreamOnly has no backfill: give it a method backfill, or run "):
+    with pytest.raises(ConfigurationError, match=r"^StreamOnly has no backfill: give it a method backfill, or run "):
         Run(StreamOnly([]), Recorder(), backfilling=True).end()

@@ -422,7 +422,13 @@ def test_a_marker_stays_in_its_folder(tmp_path: Path) -> None:
 
 
 def choose(environ: dict[str, str]) -> StatusService:
-    return choose_status(environ, stream_id="orders", log=make_logger(stream=io.StringIO()), wait=lambda _: None, monotonic=time.monotonic)
+    return choose_status(
+        environ,
+        stream_id="orders",
+        log=make_logger(stream=io.StringIO()),
+        wait=lambda _: None,
+        monotonic=time.monotonic,
+    )
 
 
 @pytest.mark.parametrize("environ", [{}, {"KUBERNETES_SERVICE_HOST": ""}, {"KUBERNETES_SERVICE_PORT": "443"}])

@@ -39,9 +39,10 @@ def forms(secret: str) -> list[str]:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_failure_shows_a_secret(stream: Stream, place: str) -> None:
-    agent = tempfile.mkdtemp() + "/dsd.socket"
     variables = {**CANARIES, "TEST_LEAK": place, "ARCANE__LOG_LEVEL": "debug", "METRICS_ENABLED": "true"}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+    # Not below the test's folder: the path of a socket must be short.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        agent = f"{folder}/agent"
         receiver.bind(agent)
         ended = stream.run(f"{PLUGINS}.leaky:Leaky", None, **variables, ARCANE_FRAMEWORK__DATADOG_SOCKET_PATH=agent)
         metrics = received(receiver)
