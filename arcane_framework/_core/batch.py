@@ -47,8 +47,8 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of `data`, slices counted by what they show."""
-        return int(self.data.nbytes)
+        """Bytes of `data`, slices counted by what they show, and of the texts of quarantined rows."""
+        return int(self.data.nbytes) + sum(len(row.raw) for row in self.quarantined)
 
     def with_data(self, data: pa.RecordBatch) -> "Batch":
         """The same position with other rows: the way to change rows in an operator of one's own."""

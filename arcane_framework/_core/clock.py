@@ -1,8 +1,9 @@
 """The one source of time, and the one place where a thread of a graph ever waits.
 
-Every wait of the package (a poll interval, a full hand-off, a retry) goes through
-`Clock.wait_for` on the clock's single condition. That is what lets virtual time know
-that all threads are parked; at the granularity of batches one lock for a run costs nothing.
+Every wait of a graph's threads (a poll interval, a full hand-off, a retry) goes through `Clock.wait_for`
+on the clock's single condition; only for the end of a thread the graph waits by joining it. That is what
+lets virtual time know that all threads are parked; at the granularity of batches one lock for a run costs
+nothing.
 """
 
 import threading
@@ -11,6 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+
+JOIN_SECONDS = 2.0
+"""How long a graph waits for a thread that it has told to end; one that is blocked in a call is left behind."""
 
 
 class Clock(ABC):

@@ -1,6 +1,6 @@
 """Delivers a chain's batches to the sink: groups, commits, and what happens at the end.
 
-The rules are those of the sink contract: groups are cut at exactly `rows` rows, wherever that falls; a
+Groups are cut at exactly `rows` rows, wherever that falls; a
 commit happens only at a watermark, and no row beyond it is ever in the commit.
 """
 
@@ -62,6 +62,7 @@ class Delivery:
         self._buffer = GroupBuffer(self._grouping.rows, self._grouping.nbytes)
         self._ledger = Ledger(self._grouping.rows, self._grouping.nbytes)
         self._timer = segment.timer(lambda: self._guarded(self._on_deadline))
+        self._opening = False
         self._schema: pa.Schema | None = None
         self._position = Position()
         self._last_commit = self._clock.monotonic()
@@ -97,10 +98,14 @@ class Delivery:
             step()
         except Exception as error:
             self._end(error)
+        except BaseException as error:
+            # Nor may what is no Exception (a panic in a library's Rust): the source would take it for its own.
+            self._end(FatalStreamError(f"the sink ended its thread: {error!r}"))
 
     def _end(self, outcome: RunSummary | Exception) -> None:
         try:
-            self._sink.close()
+            if self._opening:
+                self._sink.close()
         except Exception as error:
             self._services.log.warning("the sink was not closed cleanly", error=str(error))
         with self._clock.changing():
@@ -116,6 +121,7 @@ class Delivery:
         short_name = schema_hash(schema)
         services = self._services
         run = SinkRun(services.stream, schema, short_name, services.clock, services.log, self._metrics)
+        self._opening = True
         self._position = self._sink.open(run)
         self._schema = schema
         start = self._start_backfill(short_name) if self._backfilling else Start(Mode.STREAM, self._position.stream)
@@ -137,6 +143,7 @@ class Delivery:
 
     def _deliver(self, batch: Batch) -> None:
         if self._schema is None:
+            self._run.first_batch_arrived()
             self._open(batch.data.schema)
         if batch.num_rows and not batch.data.schema.equals(self._schema):
             self._change_schema(batch.data.schema)

@@ -1,6 +1,6 @@
 """The package's errors, one class for each thing that the runner does with an error.
 
-The exit codes are those of the hosting contract; `arcane_framework.hosting.exit_codes` maps them.
+`arcane_framework.hosting.exit_codes` maps them to exit codes.
 A message names the field, file, table or location (never a secret) and the remedy.
 """
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin, overload
 
 import pyarrow as pa
@@ -51,17 +51,25 @@ def to_sink(sink: Sink) -> SinkStep:
     return SinkStep(sink)
 
 
+@dataclass(frozen=True)
 class Stream:
-    """A chain that has a source and no sink yet. Made by `StreamGraphBuilder.start`."""
+    """A chain that has a source and no sink yet. Made by `StreamGraphBuilder.start`.
 
-    def __init__(
-        self, source: Source, services: Services, run: GraphRun, chain: Observable[Batch], steps: tuple[Operator, ...]
-    ) -> None:
-        self._source = source
-        self._services = services
-        self._run = run
-        self._chain = chain
-        self._steps = steps
+    Attributes:
+        source: Where the rows come from.
+        services: Those of the run.
+        metrics: With the source's tags.
+        run: What the ends of the chain tell each other.
+        chain: The source and the operators so far.
+        steps: The operators so far.
+    """
+
+    source: Source
+    services: Services
+    metrics: Metrics
+    run: GraphRun
+    chain: Observable[Batch]
+    steps: tuple[Operator, ...] = ()
 
     @overload
     def pipe(self, *operators: Operator) -> "Stream": ...
@@ -98,14 +106,12 @@ class Stream:
 
         A longer chain is written as several `pipe` calls.
         """
-        *steps, last = operators or (None,)
-        sink = last.sink if isinstance(last, SinkStep) else None
-        if sink is None:
-            steps = list(operators)
-        chain = self._chain
+        sink = operators[-1].sink if operators and isinstance(operators[-1], SinkStep) else None
+        steps = operators if sink is None else operators[:-1]
+        chain = self.chain
         for step in steps:
             chain = step(chain)
-        stream = Stream(self._source, self._services, self._run, chain, (*self._steps, *steps))
+        stream = replace(self, chain=chain, steps=(*self.steps, *steps))
         return stream if sink is None else RunnableGraph(stream, sink)
 
 
@@ -113,22 +119,18 @@ class RunnableGraph:
     """A whole graph, from source to sink. It runs once."""
 
     def __init__(self, stream: Stream, sink: Sink) -> None:
-        self._source = stream._source
-        self._services = stream._services
-        self._run = stream._run
-        self._chain = stream._chain
-        self._steps = stream._steps
+        self._stream = stream
         self._sink = sink
         self._started = False
 
     @property
     def source(self) -> Source:
         """Where the rows come from."""
-        return self._source
+        return self._stream.source
 
     def to_mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""
-        return mermaid.flowchart(self._source, self._steps, self._sink)
+        return mermaid.flowchart(self._stream.source, self._stream.steps, self._sink)
 
     def run(self) -> tuple[KillSwitch, "Future[RunSummary]"]:
         """Start the graph on a thread of its own.
@@ -145,8 +147,9 @@ class RunnableGraph:
         self._started = True
         result: Future[RunSummary] = Future()
         result.set_running_or_notify_cancel()
-        self._services.clock.spawn(lambda: self._main(result), "arcane-graph")
-        return self._services.kill_switch, result
+        services = self._stream.services
+        services.clock.spawn(lambda: self._main(result), "arcane-graph")
+        return services.kill_switch, result
 
     def _main(self, result: "Future[RunSummary]") -> None:
         try:
@@ -160,11 +163,11 @@ class RunnableGraph:
                 result.set_exception(outcome)
 
     def _run_to_the_end(self) -> RunSummary | Exception:
-        services = self._services
-        segment = Segment(services.clock, services.kill_switch)
-        self._run.delivery_segment = segment
-        delivery = Delivery(self._source, self._sink, services, _metrics(services, self._source), self._run, segment)
-        delivery.subscription = self._chain.subscribe(
+        stream = self._stream
+        segment = Segment(stream.services.clock, stream.services.kill_switch)
+        stream.run.delivery_segment = segment
+        delivery = Delivery(stream.source, self._sink, stream.services, stream.metrics, stream.run, segment)
+        delivery.subscription = stream.chain.subscribe(
             delivery.on_next, delivery.on_error, delivery.on_completed, scheduler=segment
         )
         segment.wait(lambda: delivery.outcome is not None)
@@ -217,12 +220,7 @@ class StreamGraphBuilder(ABC, Generic[Context]):
                 f"{type(source).__name__} has no schema: set its attribute `schema` to a pyarrow.Schema"
             )
         run = GraphRun(self.services.clock)
-        metrics = _metrics(self.services, source)
+        tags = {"stream_source_location": source.tags.location, "stream_source_entity": source.tags.entity}
+        metrics = self.services.metrics.with_tags(tags)
         chain = source_loop.observable(source, run, metrics, self.services.progress)
-        return Stream(source, self.services, run, chain, ())
-
-
-def _metrics(services: Services, source: Source) -> Metrics:
-    return services.metrics.with_tags(
-        {"stream_source_location": source.tags.location, "stream_source_entity": source.tags.entity}
-    )
+        return Stream(source, self.services, metrics, run, chain)

@@ -28,6 +28,7 @@ class GraphRun:
 
     Attributes:
         delivery_segment: The thread of the graph that the sink is called on; set before the chain is subscribed.
+        arrived: The first batch, which has no rows, has come to the delivery, which opens the sink now.
         start: Set by the delivery when the sink is open.
         source_ended: Set by the source's loop before it completes: the generator ended by itself.
     """
@@ -35,8 +36,14 @@ class GraphRun:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.delivery_segment: Segment | None = None
+        self.arrived = False
         self.start: Start | None = None
         self.source_ended = False
+
+    def first_batch_arrived(self) -> None:
+        """The chain lets batches without rows pass; opening the sink may take its time."""
+        with self._clock.changing():
+            self.arrived = True
 
     def begin(self, start: Start) -> None:
         """Let the source begin."""

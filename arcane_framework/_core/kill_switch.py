@@ -1,6 +1,7 @@
 """The kill switch of a running graph."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import StreamStopped
@@ -39,16 +40,24 @@ class KillSwitch:
         with self._clock.changing():
             self._released = True
 
-    def on_stop(self, callback: Callable[[], None]) -> None:
+    def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the stopping thread, for what a flag cannot reach: a blocking request.
 
         It must not raise and not block; after `stop` it is called at once.
+
+        Returns:
+            What takes the callback back.
         """
         with self._clock.changing():
             if not self._stopped:
                 self._callbacks.append(callback)
-                return
+                return lambda: self._forget(callback)
         callback()
+        return lambda: None
+
+    def _forget(self, callback: Callable[[], None]) -> None:
+        with self._clock.changing(), suppress(ValueError):
+            self._callbacks.remove(callback)
 
     def wait(self, seconds: float) -> None:
         """Wait on the clock inside a source, for instance before a retry.

@@ -16,6 +16,11 @@ class Ledger:
     are held by reference until the next commit. That is bounded: once `max_rows` rows or `max_bytes`
     bytes have come, the next watermark commits at once, and what follows the last one is not held.
 
+    Args:
+        max_rows: Rows after which the next watermark commits.
+        max_bytes: The same in bytes.
+        holding: False when nobody will ask for `covered_rows`.
+
     Attributes:
         rows: Rows since the last commit.
         covered: How many of them the last watermark covers.
@@ -23,7 +28,8 @@ class Ledger:
         quarantined: Rows set aside that the last watermark covers.
     """
 
-    def __init__(self, max_rows: int, max_bytes: int) -> None:
+    def __init__(self, max_rows: int, max_bytes: int, *, holding: bool = True) -> None:
+        self._holds_rows = holding
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self.start_over(())
@@ -37,7 +43,7 @@ class Ledger:
         self.covered = 0
         self.watermark: Watermark | None = None
         self.quarantined: list[QuarantinedRow] = []
-        self._holding = True
+        self._holding = self._holds_rows
 
     @property
     def uncovered(self) -> int:
@@ -47,7 +53,8 @@ class Ledger:
     @property
     def full(self) -> bool:
         """Whether enough rows have come for the next watermark to commit."""
-        return self.rows >= self._max_rows or self._nbytes >= self._max_bytes
+        rows = self.rows + len(self.quarantined) + len(self._quarantined_beyond)
+        return rows >= self._max_rows or self._nbytes >= self._max_bytes
 
     @property
     def quarantined_beyond(self) -> tuple[QuarantinedRow, ...]:
@@ -60,6 +67,7 @@ class Ledger:
             if self._holding:
                 self._held.append(batch.data)
             self.rows += batch.num_rows
+        if batch.num_rows or batch.quarantined:
             self._nbytes += batch.nbytes
         self._quarantined_beyond.extend(batch.quarantined)
         if batch.watermark is not None:

@@ -15,7 +15,7 @@ def flowchart(source: Source, steps: Sequence[Callable[..., Any]], sink: Sink) -
     nodes.append(f"sink[({_label(type(sink).__name__, _sink_details(sink))})]")
     names = ["source", *(f"step{number}" for number in range(1, len(steps) + 1)), "sink"]
     lines = ["flowchart LR", *(f"    {node}" for node in nodes), f"    {' --> '.join(names)}"]
-    for number, part in enumerate(getattr(source, "parts", {}).items(), start=1):
+    for number, part in enumerate(source.parts.items(), start=1):
         lines.append(f"    part{number}([{_label(*_part(part))}]) --> source")
     return "\n".join(lines) + "\n"
 
@@ -31,8 +31,7 @@ def _source_details(source: Source) -> list[str]:
 
 
 def _sink_details(sink: Sink) -> list[str]:
-    location = getattr(sink, "location", None)
-    return [str(location)] if location else []
+    return [sink.location] if sink.location else []
 
 
 def _step_label(step: Callable[..., Any]) -> str:

@@ -62,12 +62,6 @@ class Position(BaseModel):
     stream: dict[str, Any] | None = None
     backfill: BackfillPosition | None = None
 
-    def watermark(self, *, backfilling: bool) -> dict[str, Any] | None:
-        """The position in the mode asked for."""
-        if not backfilling:
-            return self.stream
-        return self.backfill.watermark if self.backfill else None
-
     def moved(self, watermark: Watermark, *, backfilling: bool) -> "Position":
         """This position with the watermark of one mode replaced."""
         if not backfilling:

@@ -5,7 +5,6 @@ need time use it too: nothing ever calls the sink from a timer's own thread, and
 """
 
 import heapq
-import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -64,7 +63,6 @@ class Segment(Scheduler):
     def __init__(self, clock: Clock, kill_switch: KillSwitch) -> None:
         self.clock = clock
         self.kill_switch = kill_switch
-        self._lock = threading.Lock()
         self._ready: deque[Callable[[], object]] = deque()
         self._deadlines: list[tuple[float, int, int, Timer]] = []
         self._pushed = 0
@@ -81,9 +79,8 @@ class Segment(Scheduler):
 
     def push(self, due: float, order: int, timer: Timer) -> None:
         """Remember a timer's deadline; called by `Timer.set`."""
-        with self.clock.changing(), self._lock:
-            self._pushed += 1
-            heapq.heappush(self._deadlines, (due, order, self._pushed, timer))
+        self._pushed += 1
+        heapq.heappush(self._deadlines, (due, order, self._pushed, timer))
 
     def schedule(self, action: abc.ScheduledAction[_State], state: _State | None = None) -> abc.DisposableBase:
         cancelled = Disposable()
@@ -99,12 +96,16 @@ class Segment(Scheduler):
     def schedule_relative(
         self, duetime: timedelta | float, action: abc.ScheduledAction[_State], state: _State | None = None
     ) -> abc.DisposableBase:
-        def run() -> None:
-            self.invoke_action(action, state=state)
+        due = self.clock.monotonic() + max(0.0, self.to_seconds(duetime))
+        cancelled = Disposable()
 
-        timer = self.timer(run)
-        timer.set(self.clock.monotonic() + max(0.0, self.to_seconds(duetime)))
-        return Disposable(timer.clear)
+        def run() -> None:
+            if not cancelled.is_disposed:
+                self.invoke_action(action, state=state)
+
+        # Timers belong to the segment's own thread, and this may be another one.
+        self.schedule(lambda *_: self.timer(run).set(due))
+        return cancelled
 
     def schedule_absolute(
         self, duetime: datetime | float, action: abc.ScheduledAction[_State], state: _State | None = None
@@ -141,17 +142,15 @@ class Segment(Scheduler):
     def _next_due(self) -> Callable[[], object] | None:
         if self._ready:
             return self._ready.popleft()
-        with self._lock:
-            if not self._deadlines or self._deadlines[0][0] > self.clock.monotonic():
-                return None
-            due, _, _, timer = heapq.heappop(self._deadlines)
+        if not self._deadlines or self._deadlines[0][0] > self.clock.monotonic():
+            return None
+        due, _, _, timer = heapq.heappop(self._deadlines)
         return lambda: timer.fire(due)
 
     def _next_deadline(self) -> float | None:
-        with self._lock:
-            while self._deadlines and self._deadlines[0][3].due != self._deadlines[0][0]:
-                heapq.heappop(self._deadlines)
-            return self._deadlines[0][0] if self._deadlines else None
+        while self._deadlines and self._deadlines[0][3].due != self._deadlines[0][0]:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
 
 
 def segment_of(scheduler: Any, operator: str) -> Segment:

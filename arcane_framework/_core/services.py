@@ -30,7 +30,7 @@ class StreamIdentity:
         stream_id: Names the stream, its folder below the sink's location and its Job.
         stream_kind: The custom resource's kind.
         backfilling: Whether this run reloads the stream in full.
-        backfill_id: The same id after a restart resumes the backfill; None: see `Position.start`.
+        backfill_id: The same id after a restart resumes the backfill; None: see `Position.resumes`.
     """
 
     stream_id: str

@@ -18,7 +18,7 @@ class Grouping:
     """When rows are cut into groups and when they are committed.
 
     A group is cut at exactly `rows` rows, or at `nbytes` bytes. A commit happens only at a watermark:
-    when `rows` rows have come, or `within` seconds have passed, since the last commit.
+    when `rows` rows or `nbytes` bytes have come, or `within` seconds have passed, since the last commit.
 
     Attributes:
         rows: Rows of a group.
@@ -99,9 +99,11 @@ class Sink(ABC):
 
     Attributes:
         grouping: How rows are cut and when they are committed; given by the sink's settings.
+        location: Where rows go, without credentials, for a picture of the graph; None when it has no place.
     """
 
     grouping: Grouping = Grouping()
+    location: str | None = None
 
     @abstractmethod
     def open(self, run: SinkRun) -> Position:
@@ -135,4 +137,4 @@ class Sink(ABC):
         raise ConfigurationError(f"{type(self).__name__} cannot keep quarantined rows: set quarantine: false")
 
     def close(self) -> None:
-        """Release what is held; called exactly once after `open` was tried, also after an error."""
+        """Release what is held; called exactly once when `open` was called, also when that failed."""

@@ -1,16 +1,17 @@
 """The source protocol: generators of batches, and what a plugin author writes for a source of one's own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.clock import Clock
-from arcane_framework._core.errors import ConfigurationError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.rows import batch_from_rows, no_rows
 from arcane_framework._core.services import Mode
@@ -57,11 +58,13 @@ class Source(ABC):
         tags: Where it reads.
         schema_changes: `fail` (default) refuses a batch of another schema; `new_part` lets the sink
             start a new part and schema file with it.
+        parts: The sources that it is made of, by name; empty for most.
     """
 
     schema: pa.Schema
     tags: SourceTags = SourceTags()
     schema_changes: SchemaChanges = "fail"
+    parts: Mapping[str, "Source"] = MappingProxyType({})
 
     @abstractmethod
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
@@ -126,6 +129,11 @@ class Source(ABC):
         return Batch(data, watermark, quarantined)
 
 
+def not_a_batch(source: Source, item: object) -> FatalStreamError:
+    """The error of a generator that yielded something else."""
+    return FatalStreamError(f"{type(source).__name__} yielded a {type(item).__name__}; a source yields Batch and Wait")
+
+
 class PollingSource(Source):
     """A source that is asked again and again: only `poll` must be written.
 
@@ -139,18 +147,16 @@ class PollingSource(Source):
     def poll(self, watermark: Watermark | None) -> Iterable[Batch]:
         """What is new since `watermark` (None: everything, or from wherever the stream shall begin).
 
-        Called on the source thread, may block. Each poll's end is a consistent point: when its last batch
-        carries no watermark, the rows are committed with the position that the poll was asked with.
+        Called on the source thread, may block. Each poll's end is a consistent point: when none of its batches
+        carries a watermark, the rows are committed with the position that the poll was asked with. When one
+        does, the last one with rows must, too.
         """
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Poll, wait for `interval`, poll again."""
-        watermark = watermark or None
         seconds = self.interval.total_seconds() if isinstance(self.interval, timedelta) else self.interval
         while True:
-            for batch in self._poll(watermark):
-                watermark = watermark if batch.watermark is None else batch.watermark or None
-                yield batch
+            watermark = yield from self._poll(watermark or None)
             yield Wait(seconds)
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
@@ -161,13 +167,19 @@ class PollingSource(Source):
         """Streaming goes on from the backfill's last watermark: both are positions of `poll`."""
         return begun if watermark is None else watermark
 
-    def _poll(self, watermark: Watermark | None) -> Iterator[Batch]:
-        at_a_watermark = True
+    def _poll(self, watermark: Watermark | None) -> Generator[Batch, None, Watermark | None]:
+        asked_with, marked, uncovered = watermark, False, False
         for batch in self.poll(watermark):
             if batch.watermark is not None:
-                watermark, at_a_watermark = batch.watermark, True
+                watermark, marked, uncovered = batch.watermark, True, False
             elif batch.num_rows or batch.quarantined:
-                at_a_watermark = False
+                uncovered = True
             yield batch
-        if not at_a_watermark:
-            yield Batch(no_rows(self.schema), watermark or {})
+        if uncovered and marked:
+            raise FatalStreamError(
+                f"{type(self).__name__}.poll gave rows after its last watermark, which would be read again: "
+                "give the last batch a watermark, or none at all"
+            )
+        if uncovered:
+            yield Batch(no_rows(self.schema), asked_with or {})
+        return watermark

@@ -12,10 +12,10 @@ from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.segment import Segment, segment_of
 from arcane_framework._core.services import Metrics, Progress
-from arcane_framework._core.source import Source, SourceRun
+from arcane_framework._core.source import Source, SourceRun, not_a_batch
 
-START_SECONDS = 60.0
-"""How long a source on a thread of its own waits for the sink to be opened by the first batch."""
+ARRIVAL_SECONDS = 60.0
+"""How long the first batch may take to the sink, through operators on other threads or with a time."""
 
 
 def observable(source: Source, run: GraphRun, metrics: Metrics, progress: Progress) -> Observable[Batch]:
@@ -95,13 +95,14 @@ class _SourceLoop:
 
     def _wait_for_start(self) -> Start | None:
         # On the sink's own thread, with nothing waiting for its time, the first batch has been dropped for good.
-        dropped = self._run.start is None and self._run.delivery_segment is self._segment and self._segment.idle
-        until = self._segment.clock.monotonic() + (0 if dropped else START_SECONDS)
-        if not self._segment.wait(lambda: self._run.start is not None or self._stopping(), until):
+        dropped = not self._run.arrived and self._run.delivery_segment is self._segment and self._segment.idle
+        until = self._segment.clock.monotonic() + (0 if dropped else ARRIVAL_SECONDS)
+        if not self._segment.wait(lambda: self._run.arrived or self._stopping(), until):
             raise FatalStreamError(
                 "the first batch, which has no rows and tells the sink the schema, did not arrive at the sink: "
                 "operators must let batches without rows pass, they carry watermarks, too"
             )
+        self._segment.wait(lambda: self._run.start is not None or self._stopping())
         return self._run.start
 
     def _pull(self, generator: Iterator[Batch | Wait]) -> bool:
@@ -130,9 +131,7 @@ class _SourceLoop:
 
     def _wait(self, wait: Wait) -> None:
         if not isinstance(wait, Wait):
-            raise FatalStreamError(
-                f"{type(self._source).__name__} yielded a {type(wait).__name__}; a source yields Batch and Wait"
-            )
+            raise not_a_batch(self._source, wait)
         until = None if wait.seconds is None else self._segment.clock.monotonic() + wait.seconds
         wake = wait.wake
         self._segment.wait(lambda: self._stopping() or (wake is not None and wake()), until)

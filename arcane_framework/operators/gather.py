@@ -2,17 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import pyarrow as pa
 
 from arcane_framework._core.batch import Batch, Wait, Watermark
+from arcane_framework._core.clock import JOIN_SECONDS
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError, StreamStopped
 from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.services import Mode
-from arcane_framework._core.source import Source, SourceRun, SourceTags
-from arcane_framework.operators.hand_off import JOIN_SECONDS, HandOff
+from arcane_framework._core.source import Source, SourceRun, SourceTags, not_a_batch
+from arcane_framework.operators.hand_off import HandOff
 
 
 def gather(sources: Sequence[Source] | Mapping[str, Source], nbytes: int) -> Source:
@@ -50,6 +52,8 @@ class _Gathered(Source):
         self.schema = first.schema
         self.tags = SourceTags(first.tags.location, ",".join(dict.fromkeys(s.tags.entity for s in parts.values())))
         self.schema_changes = first.schema_changes
+        if len({source.schema_changes for source in parts.values()}) > 1:
+            raise ConfigurationError("gather: the sources must agree on schema_changes, 'fail' or 'new_part'")
         self.parts = parts
         self._nbytes = nbytes
 
@@ -83,6 +87,15 @@ class _Gathered(Source):
             reached = cast("dict[str, Any]", (watermark or {}).get(name) or {}).get("watermark")
             ends[name] = {"watermark": _plain(source.end_backfill(start, reached))}
         return cast(Watermark, ends)
+
+    def moment(self, watermark: Watermark) -> datetime | None:
+        reached = [
+            source.moment(state["watermark"])
+            for name, source in self.parts.items()
+            if (state := cast("dict[str, Any]", watermark.get(name) or {})).get("watermark") is not None
+        ]
+        known = [moment for moment in reached if moment is not None]
+        return min(known) if len(known) == len(self.parts) else None
 
     def describe(self, watermark: Watermark) -> str:
         texts = []
@@ -128,6 +141,8 @@ class _Reader:
                     return
                 if isinstance(item, Wait):
                     self._wait(item)
+                elif not isinstance(item, Batch):
+                    raise not_a_batch(self._source, item)
                 elif not self.hand_off.put(item):
                     return
             self.hand_off.end()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from arcane_framework._core.batch import Batch
 from arcane_framework._core.clock import Clock
 
-JOIN_SECONDS = 2.0
-"""How long the taker waits for a producer's thread that it has told to end."""
+LEAST_BYTES = 64
+"""What a batch without rows counts for, so that their number is bounded, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class HandOff:
 
     def put(self, batch: Batch) -> bool:
         """Hand a batch over, waiting for room; False when the taker has gone. The producer's thread."""
-        size = batch.nbytes
+        size = max(batch.nbytes, LEAST_BYTES)
         self._clock.wait_for(lambda: self._closed or not self._items or self._held + size <= self._limit)
         with self._clock.changing():
             if self._closed:

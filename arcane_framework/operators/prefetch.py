@@ -6,10 +6,11 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from arcane_framework._core.batch import Batch
+from arcane_framework._core.clock import JOIN_SECONDS
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.graph import NamedOperator
 from arcane_framework._core.segment import Segment, segment_of
-from arcane_framework.operators.hand_off import JOIN_SECONDS, Ended, HandOff
+from arcane_framework.operators.hand_off import Ended, HandOff
 
 
 def prefetch(nbytes: int) -> NamedOperator:

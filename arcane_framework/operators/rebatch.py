@@ -68,7 +68,7 @@ class _Rebatch:
         self._timer = segment.timer(self._flush)
         self._within = within
         self._buffer = GroupBuffer(max_rows, max_bytes)
-        self._ledger = Ledger(max_rows, max_bytes)
+        self._ledger = Ledger(max_rows, max_bytes, holding=False)
         self._schema: pa.Schema | None = None
 
     def on_next(self, batch: Batch) -> None:

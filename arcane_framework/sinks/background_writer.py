@@ -3,9 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from arcane_framework._core.clock import Clock
-
-JOIN_SECONDS = 2.0
+from arcane_framework._core.clock import JOIN_SECONDS, Clock
 
 
 class BackgroundWriter:
@@ -37,12 +35,13 @@ class BackgroundWriter:
         self._clock.wait_for(lambda: self._error is not None or not (self._steps or self._busy))
         self._raise_error()
 
-    def close(self) -> None:
-        """Drop the steps that have not begun and end the thread."""
+    def close(self) -> bool:
+        """Drop the steps that have not begun and end the thread; False when its step is still running."""
         with self._clock.changing():
             self._closed = True
             self._steps.clear()
         self._thread.join(JOIN_SECONDS)
+        return not self._thread.is_alive()
 
     def _raise_error(self) -> None:
         if self._error is not None:

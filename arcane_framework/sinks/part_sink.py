@@ -55,16 +55,13 @@ class PartSink(Sink):
         part_layout: PartLayout = PartLayout(),
     ) -> None:
         self.grouping = grouping
+        self.location = storage.location
         self._root = storage
+        self._schema_files: set[str] = set()
         self._layout = part_layout
         self._state: _Opened | None = None
         self._open_part: PartFile | None = None
         self._staged: list[PartFile] = []
-
-    @property
-    def location(self) -> str:
-        """Where the parts go, without credentials."""
-        return self._root.location
 
     @abstractmethod
     def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
@@ -130,8 +127,8 @@ class PartSink(Sink):
         self._abort_uncommitted()
 
     def close(self) -> None:
-        if self._state is not None:
-            self._state.writer.close()
+        # A writer that hangs in the store still has its uploads in hand: they are left to the next start.
+        if self._state is not None and self._state.writer.close():
             self._abort_uncommitted()
 
     def _abort_uncommitted(self) -> None:
@@ -151,7 +148,7 @@ class PartSink(Sink):
         run, log = self._opened.run, self._opened.log
         batch_date = run.clock.now().date() if self._layout.partition_by_date else None
         folder = self._layout.segments.folder(run.stream.mode, batch_date)
-        name = layout.part_name(log.next_seq, len(self._staged), schema_hash(schema), self.suffix)
+        name = layout.part_name(log.next_seq, len(self._staged), self._hash(schema), self.suffix)
         return f"{folder}/{name}"
 
     def _new_part(self, path: str, schema: pa.Schema) -> PartFile:
@@ -163,6 +160,10 @@ class PartSink(Sink):
         if self._open_part is not None:
             part, self._open_part = self._open_part, None
             self._staged.append(part.finish())
+
+    def _hash(self, schema: pa.Schema) -> str:
+        run = self._opened.run
+        return run.schema_hash if schema.equals(run.schema) else schema_hash(schema)
 
     # Backfills.
 
@@ -220,9 +221,10 @@ class PartSink(Sink):
     # Beside the parts.
 
     def _write_schema(self, schema: pa.Schema) -> None:
-        if not self._layout.schema_file:
+        name = layout.schema_file(self._layout.segments.schema, self._hash(schema))
+        if not self._layout.schema_file or name in self._schema_files:
             return
-        name = layout.schema_file(self._layout.segments.schema, schema_hash(schema))
+        self._schema_files.add(name)
         if self._opened.storage.stat(name) is None:
             metadata = {} if self._layout.merge_key is None else {"ARCANE_MERGE_KEY_NAME": self._layout.merge_key}
             target = pa.BufferOutputStream()

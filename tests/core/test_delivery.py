@@ -12,9 +12,11 @@ from arcane_framework import (
     Position,
     QuarantinedRow,
     SchemaInconsistentError,
+    SinkRun,
     TransientStreamError,
     Wait,
 )
+from arcane_framework.operators import map_batches, prefetch
 from tests.core.graphs import Recorder, Run, Script, numbers
 
 FOREVER = Wait(None)
@@ -256,3 +258,53 @@ def test_a_source_without_a_backfill_says_so() -> None:
 
     with pytest.raises(ConfigurationError, match=r"^StreamOnly has no backfill: give it a method backfill, or run "):
         Run(StreamOnly([]), Recorder(), backfilling=True).end()
+
+
+class Panic(BaseException):
+    """As a library's Rust code raises it: no Exception."""
+
+
+@pytest.mark.parametrize("call", ["open", "write", "commit"])
+def test_a_panic_in_the_sink_commits_nothing_more_and_is_not_the_sources_error(call: str) -> None:
+    class Panicking(Recorder):
+        def _maybe_fail(self, step: str) -> None:
+            if step == call:
+                raise Panic("unwrap on None")
+
+    sink = Panicking(Grouping(rows=3))
+    run = Run(Script([numbers(0, 2, 2), numbers(2, 9, 9), FOREVER]), sink)
+    with pytest.raises(FatalStreamError) as caught:
+        run.end()
+    assert str(caught.value) == "the sink ended its thread: Panic('unwrap on None')"
+    assert sink.commits == []
+
+
+def test_a_sink_that_was_never_opened_is_not_closed() -> None:
+    def broken(data: pa.RecordBatch) -> pa.RecordBatch:
+        raise ValueError("no")
+
+    sink = Recorder()
+    with pytest.raises(ValueError, match="no"):
+        Run(Script([]), sink, map_batches(broken)).end()
+    assert sink.closed == 0
+
+
+def test_a_sink_may_take_long_to_open_also_behind_a_prefetch() -> None:
+    class SlowToOpen(Recorder):
+        def open(self, run: SinkRun) -> Position:
+            run.clock.wait_for(lambda: False, run.clock.monotonic() + 600)
+            return super().open(run)
+
+    sink = SlowToOpen(Grouping(rows=3))
+    run = Run(Script([numbers(0, 3, 3)]), sink, prefetch(1000))
+    run.advance(600)
+    assert run.end().completed
+    assert sink.groups == [[span(0, 3)]]
+
+
+def test_many_quarantined_rows_are_committed_like_many_rows() -> None:
+    sink = Recorder(Grouping(rows=10, within=1000))
+    bad = [QuarantinedRow("x", str(n), "y") for n in range(10)]
+    run = Run(Script([numbers(0, 0, 1, bad), FOREVER]), sink)
+    assert (len(sink.set_aside), sink.watermarks) == (10, [1])
+    run.stop()

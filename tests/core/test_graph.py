@@ -18,7 +18,7 @@ from arcane_framework import (
     Wait,
     Watermark,
 )
-from arcane_framework.operators import filter_rows, map_batches, named, prefetch, rebatch, select
+from arcane_framework.operators import filter_rows, gather, map_batches, named, prefetch, rebatch, select
 from tests.core.graphs import NUMBERS, Recorder, Run, Script, numbers
 
 FOREVER = Wait(None)
@@ -213,3 +213,26 @@ def test_a_poll_without_a_watermark_is_committed_at_its_end() -> None:
     run.stop()
     assert sink.groups == [[[0, 1, 2], [3, 4]], [[0, 1, 2], [3, 4]]]
     assert [position.stream for _, position in sink.commits] == [{}, {}]
+
+
+def test_a_poll_with_rows_after_its_last_watermark_is_an_error() -> None:
+    class Half(PollingSource):
+        schema = NUMBERS
+
+        def poll(self, watermark: Watermark | None) -> list[Batch]:
+            return [numbers(0, 3, 3), numbers(3, 5)]
+
+    sink = Recorder(Grouping(rows=3))
+    with pytest.raises(FatalStreamError) as caught:
+        Run(Half(), sink).end()
+    assert str(caught.value) == (
+        "Half.poll gave rows after its last watermark, which would be read again: "
+        "give the last batch a watermark, or none at all"
+    )
+    assert sink.groups == [[[0, 1, 2]]]
+
+
+def test_what_a_source_made_of_others_reads_is_drawn() -> None:
+    run = Run(gather({"a": Script([]), "b": Script([])}, 1000), Recorder())
+    run.end()
+    assert '    part1(["a: Script"]) --> source\n    part2(["b: Script"]) --> source\n' in run.graph.to_mermaid()

@@ -46,11 +46,6 @@ def test_streaming_moves_only_the_streams_position() -> None:
     assert position.backfill.watermark is None
 
 
-@pytest.mark.parametrize("backfilling", [True, False])
-def test_a_position_that_was_never_set_is_none(backfilling: bool) -> None:
-    assert Position().watermark(backfilling=backfilling) is None
-
-
 @pytest.mark.parametrize("value", [{1, 2}, b"x", datetime(2026, 1, 1, tzinfo=UTC), {"a": object()}])
 def test_a_watermark_that_is_no_json_is_refused_without_showing_it(value: object) -> None:
     with pytest.raises(FatalStreamError) as caught:

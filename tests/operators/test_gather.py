@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
@@ -211,3 +212,28 @@ class _Stopping(Run):
         from reactivex import operators as ops
 
         super().__init__(source, sink, ops.do_action(count), backfilling=True, backfill_id="b")
+
+
+def test_a_part_that_yields_something_else_is_named() -> None:
+    run = Run(gather([Script(["rows"])], 1000), Recorder())  # type: ignore[list-item]
+    with pytest.raises(FatalStreamError, match="Script yielded a str; a source yields Batch and Wait"):
+        run.end()
+
+
+def test_parts_that_treat_a_changed_schema_differently_are_refused() -> None:
+    other = Script([])
+    other.schema_changes = "new_part"
+    with pytest.raises(ConfigurationError, match="gather: the sources must agree on schema_changes"):
+        gather([Script([]), other], 1)
+
+
+def test_the_moment_of_a_vector_is_its_oldest_parts() -> None:
+    class Timed(Script):
+        def moment(self, watermark: Watermark) -> datetime:
+            return datetime(2026, 1, watermark["day"], tzinfo=UTC)
+
+    source = gather({"a": Timed([]), "b": Timed([])}, 1)
+    assert source.moment({"a": {"watermark": {"day": 3}}, "b": {"watermark": {"day": 2}}}) == datetime(
+        2026, 1, 2, tzinfo=UTC
+    )
+    assert source.moment({"a": {"watermark": {"day": 3}}}) is None

@@ -4,7 +4,15 @@ import pyarrow as pa
 import pytest
 from reactivex import operators as ops
 
-from arcane_framework import Batch, ConfigurationError, Grouping, TransientStreamError, Wait, Watermark
+from arcane_framework import (
+    Batch,
+    ConfigurationError,
+    Grouping,
+    QuarantinedRow,
+    TransientStreamError,
+    Wait,
+    Watermark,
+)
 from arcane_framework.operators import prefetch, rebatch
 from tests.core.graphs import Recorder, Run, Script, numbers
 
@@ -97,3 +105,20 @@ def test_an_error_of_an_operator_upstream_is_the_runs_error() -> None:
 def test_bytes_must_be_positive() -> None:
     with pytest.raises(ConfigurationError, match="prefetch: nbytes must be greater than zero, not 0"):
         prefetch(0)
+
+
+def test_batches_without_rows_and_quarantined_texts_are_held_back_too() -> None:
+    text = QuarantinedRow("too long", "row 1", "x" * 1000)
+    for batch in (numbers(0, 0, 1), numbers(0, 0, 1, [text])):
+        source, runs = Script([batch] * 1000), list[Run]()
+
+        def slowly(_: Batch, runs: list[Run] = runs) -> None:
+            runs[0].clock.wait_for(lambda: False, runs[0].clock.monotonic() + 10)
+
+        runs.append(Run(source, Recorder(), prefetch(2000), ops.do_action(slowly), begin=False))
+        runs[0].begin()
+        runs[0].advance(50)
+        assert source.pulled < 50
+        runs[0].kill_switch.stop()
+        runs[0].advance(1000)
+        runs[0].end()

@@ -129,9 +129,12 @@ class FaultyDisk(Disk):
         due = self._due(operation, text)
         if due == "before":
             self._act()
-        yield due == "during" and operation == "write"
-        if due == "after":
-            self._act()
+        try:
+            yield due == "during" and operation == "write"
+        finally:
+            # Also after a call that has failed, as a look at a name that is not there.
+            if due == "after":
+                self._act()
 
     def _due(self, operation: str, path: str) -> When | None:
         fault = self._fault

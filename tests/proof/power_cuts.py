@@ -80,9 +80,10 @@ class Delivery:
         if self._backfilling and not position.resumes(self.identity, short_name):
             position = position.begun(self.identity, short_name, {"stamp": last - 1})
             sink.begin_backfill(position)
-        if position.backfill and self._backfilling and position.backfill.state is BackfillState.COMPLETED:
+        backfill = position.backfill if self._backfilling else None
+        if backfill is not None and backfill.state is BackfillState.COMPLETED:
             return
-        watermark = position.watermark(backfilling=self._backfilling)
+        watermark = position.stream if backfill is None else backfill.watermark
         self._write_sets(sink, position, -1 if watermark is None else watermark["stamp"], last)
 
     def _write_sets(self, sink: PartSink, position: Position, after: int, last: int) -> None:
