@@ -110,6 +110,11 @@ class Stream:
         steps = operators if sink is None else operators[:-1]
         chain = self.chain
         for step in steps:
+            if isinstance(step, Sink):
+                name = type(step).__name__
+                raise ConfigurationError(f"pipe: {name} is a sink; end the chain with to_sink({name}(...))")
+            if not callable(step):
+                raise ConfigurationError(f"pipe: a {type(step).__name__} is no operator; to_sink(...) comes last")
             chain = step(chain)
         stream = replace(self, chain=chain, steps=(*self.steps, *steps))
         return stream if sink is None else RunnableGraph(stream, sink)

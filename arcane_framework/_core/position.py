@@ -5,6 +5,7 @@ has its own watermark and remembers from its start where streaming must go on af
 stream's position is replaced only when the backfill completes.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
@@ -106,6 +107,8 @@ class Position(BaseModel):
 
 
 def _json_object(watermark: Watermark) -> dict[str, Any]:
+    if not isinstance(watermark, Mapping):
+        raise FatalStreamError(f"a watermark must be a JSON object, a dict, not a {type(watermark).__name__}")
     try:
         return _JSON_OBJECT.validate_python(dict(watermark), strict=True)
     except ValidationError as error:

@@ -169,7 +169,14 @@ class PollingSource(Source):
 
     def _poll(self, watermark: Watermark | None) -> Generator[Batch, None, Watermark | None]:
         asked_with, marked, uncovered = watermark, False, False
-        for batch in self.poll(watermark):
+        found = self.poll(watermark)
+        if not isinstance(found, Iterable):
+            raise FatalStreamError(
+                f"{type(self).__name__}.poll returned a {type(found).__name__}; it yields batches, or returns a list"
+            )
+        for batch in found:
+            if not isinstance(batch, Batch):
+                raise not_a_batch(self, batch)
             if batch.watermark is not None:
                 watermark, marked, uncovered = batch.watermark, True, False
             elif batch.num_rows or batch.quarantined:

@@ -1,6 +1,7 @@
 """Composing and running: the picture, the kill switch, plain reactivex operators in between."""
 
 from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from arcane_framework import (
     StreamGraphBuilder,
     Wait,
     Watermark,
+    to_sink,
 )
 from arcane_framework.operators import filter_rows, gather, map_batches, named, prefetch, rebatch, select
 from tests.core.graphs import NUMBERS, Recorder, Run, Script, numbers
@@ -236,3 +238,42 @@ def test_what_a_source_made_of_others_reads_is_drawn() -> None:
     run = Run(gather({"a": Script([]), "b": Script([])}, 1000), Recorder())
     run.end()
     assert '    part1(["a: Script"]) --> source\n    part2(["b: Script"]) --> source\n' in run.graph.to_mermaid()
+
+
+def test_beginners_mistakes_are_named() -> None:
+    class Polled(PollingSource):
+        schema = NUMBERS
+
+        def __init__(self, found: Any) -> None:
+            self.found = found
+
+        def poll(self, watermark: Watermark | None) -> Any:
+            return self.found
+
+    mistakes: list[tuple[Any, str]] = [
+        (numbers(0, 3, 3), "Polled.poll returned a Batch; it yields batches, or returns a list"),
+        (None, "Polled.poll returned a NoneType; it yields batches, or returns a list"),
+        ([{"n": 1}], "Polled yielded a dict; a source yields Batch and Wait"),
+        (
+            [Batch(numbers(0, 1).data, "page 2")],  # type: ignore[arg-type]
+            "a watermark must be a JSON object, a dict, not a str",
+        ),
+    ]
+    for found, message in mistakes:
+        run = Run(Polled(found), Recorder())
+        run.kill_switch.stop()
+        run.advance(0)
+        with pytest.raises(FatalStreamError) as caught:
+            run.end()
+        assert str(caught.value) == message
+
+
+def test_a_sink_that_is_not_wrapped_and_what_is_no_operator_are_named() -> None:
+    sink: Any = Recorder()
+    with pytest.raises(ConfigurationError) as caught:
+        Run(Script([]), Recorder(), sink)
+    assert str(caught.value) == "pipe: Recorder is a sink; end the chain with to_sink(Recorder(...))"
+    middle: Any = to_sink(sink)
+    with pytest.raises(ConfigurationError) as caught:
+        Run(Script([]), Recorder(), middle, select("n"))
+    assert str(caught.value) == "pipe: a SinkStep is no operator; to_sink(...) comes last"
