@@ -34,10 +34,10 @@ from arcane_framework.hosting.environment import (
     read_environment,
 )
 from arcane_framework.hosting.exit_codes import FAILED
-from arcane_framework.hosting.host import StreamHost, log_error
+from arcane_framework.hosting.failures import log_error
+from arcane_framework.hosting.host import find_host
 from arcane_framework.hosting.lifetime import SignalLifetime
 from arcane_framework.hosting.logging import LogFormat, make_logger, parse_format, stream_fields
-from arcane_framework.hosting.plugins import find_plugin
 from arcane_framework.hosting.standard_streams import drop_unwritable_output, open_missing_streams
 
 
@@ -70,10 +70,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
 def _run(variables: Mapping[str, str], options: RunOptions, early_stop: KillSwitch) -> int:
     try:
         settings = read_environment(variables, options)
-        plugin = find_plugin(options.plugin, settings.identity.stream_kind, StreamHost)
-        host = plugin if isinstance(plugin, StreamHost) else StreamHost(plugin)
-        return host.run(settings, variables, early_stop)
-    except Exception as error:
+        return find_host(options.plugin, settings).run(settings, variables, early_stop)
+    except (Exception, KeyboardInterrupt) as error:
+        # The signals have their handlers: also an interrupt is something that the plugin's code has raised.
         stream = StreamIdentity(
             options.stream_id or variables.get(STREAM_ID, ""), options.stream_kind or variables.get(STREAM_KIND, "")
         )

@@ -127,6 +127,7 @@ class Delivery:
         start = self._start_backfill(short_name) if self._backfilling else Start(Mode.STREAM, self._position.stream)
         described = None if start.watermark is None else self._source.describe(start.watermark)
         services.log.info("starting", mode=str(start.mode), watermark=described, anything_to_do=start.anything_to_do)
+        services.progress.started(described)
         self._last_commit = self._clock.monotonic()
         self._run.begin(start)
 

@@ -73,6 +73,10 @@ class Metrics(Protocol):
 class Progress(Protocol):
     """Watches a run for a person. Called on the graph's threads; must be quick and must not raise."""
 
+    def started(self, position: str | None) -> None:
+        """The sink is open; the source goes on from `position`, in its own words, if there is one."""
+        ...
+
     def rows_incoming(self, rows: int) -> None:
         """The source has emitted `rows` rows."""
         ...
@@ -97,6 +101,9 @@ class NoMetrics:
 
 class NoProgress:
     """Nobody is watching."""
+
+    def started(self, position: str | None) -> None:
+        pass
 
     def rows_incoming(self, rows: int) -> None:
         pass

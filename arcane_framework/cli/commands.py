@@ -11,6 +11,7 @@ from arcane_framework._core.errors import ArcaneError
 from arcane_framework.cli import state_text
 from arcane_framework.cli.graph_picture import draw
 from arcane_framework.cli.stream_report import read_report, stream_ids, verify
+from arcane_framework.hosting.redaction import redact
 from arcane_framework.storage import StorageOpener
 
 
@@ -32,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"arcane: {' '.join(message.split())}", file=sys.stderr)
+    print(f"arcane: {redact(' '.join(message.split()))}", file=sys.stderr)
     return 1
 
 
@@ -62,7 +63,7 @@ def state(
         click.echo(state_text.list_as_json(listed) if as_json else state_text.list_as_text(listed))
         return 0
     report = read_report(storage, stream_id)
-    problems = verify(storage, stream_id) if verified else None
+    problems = verify(storage, report) if verified else None
     shown = state_text.Shown(parts=with_parts, commits=with_commits)
     click.echo(state_text.as_json(report, problems, shown) if as_json else state_text.as_text(report, problems, shown))
     return 1 if problems else 0

@@ -1,6 +1,6 @@
 """Reading a stream's log: commits, positions, parts, and whether everything committed is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from arcane_framework._core.position import Position
@@ -47,24 +47,31 @@ class StreamState:
         newest = self.newest()
         return newest.position if newest else Position()
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self, commits: Sequence[Manifest] | None = None) -> Iterator[Part]:
         """All committed objects that must be there now, oldest first.
 
         Parts and tokens of a backfill that a newer one has replaced are left out.
+
+        Args:
+            commits: What `commits` gave, when it has been read already; None reads the log.
         """
-        newest = self.newest()
+        newest = self.newest() if commits is None else next(reversed(commits), None)
         if newest is None:
             return
-        for manifest in self.commits():
+        for manifest in self.commits() if commits is None else commits:
             for part in manifest.parts:
                 replaced = part.path.startswith(f"{layout.BACKFILL}/") and manifest.seq < newest.backfill_since
                 if not replaced:
                     yield part
 
-    def verify(self) -> Iterator[Problem]:
-        """Every committed object that is not there with its size, and every part that nobody committed."""
+    def verify(self, commits: Sequence[Manifest] | None = None) -> Iterator[Problem]:
+        """Every committed object that is not there with its size, and every part that nobody committed.
+
+        Args:
+            commits: As for `parts`.
+        """
         committed: set[str] = set()
-        for part in self.parts():
+        for part in self.parts(commits):
             committed.add(part.path)
             problem = self._missing(part)
             if problem is not None:

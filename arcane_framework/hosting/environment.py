@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.services import StreamIdentity
 from arcane_framework._core.spec_problems import shortened
-from arcane_framework._core.storage import MAX_NAME_BYTES, check_name
+from arcane_framework._core.storage import check_name
 from arcane_framework.hosting.logging import LogFormat, parse_format, parse_level
 from arcane_framework.hosting.metrics import DEFAULT_SOCKET_PATH
 from arcane_framework.hosting.spec_documents import (
@@ -36,6 +36,8 @@ DATADOG_SOCKET_PATH: Final = "ARCANE_FRAMEWORK__DATADOG_SOCKET_PATH"
 APPLICATION_VERSION: Final = "APPLICATION_VERSION"
 
 LOCAL_STREAM_ID: Final = "local"
+MAX_STREAM_ID_BYTES: Final = 255
+"""Longer names of folders are refused by the usual file systems."""
 MAX_SECRET_FILE_BYTES: Final = 1 << 20
 
 _SECRET_FILE = re.compile(r"(ARCANE__.+)_FILE")
@@ -53,7 +55,7 @@ class RunOptions:
         spec_file: `--spec`: a YAML or JSON file instead of `STREAMCONTEXT__SPEC`; makes it a local run.
         backfill: `--backfill`.
         stream_id: `--stream-id`; `local` in a local run.
-        stream_kind: `--stream-kind`; in a local run, the plugin's class name.
+        stream_kind: `--stream-kind`; in a local run, the builder's class name or the entry point's.
         plugin: The plugin's name, if the command line has one.
     """
 
@@ -101,6 +103,7 @@ class RunSettings:
         metrics_enabled: Whether to send metrics.
         datadog_socket_path: The DogStatsD socket; it need not exist.
         application_version: Of the plugin's image, for the logs.
+        kind_is_assumed: The identity's kind was not given: it is a name from `module:name` until `for_builder`.
     """
 
     identity: StreamIdentity
@@ -113,6 +116,13 @@ class RunSettings:
     metrics_enabled: bool
     datadog_socket_path: str
     application_version: str | None
+    kind_is_assumed: bool = False
+
+    def for_builder(self, name: str) -> "RunSettings":
+        """The settings with the builder's class name as the stream's kind, unless a kind was given."""
+        if not self.kind_is_assumed:
+            return self
+        return replace(self, identity=replace(self.identity, stream_kind=name), kind_is_assumed=False)
 
     def credential_values(self) -> frozenset[str]:
         """See `credential_values`."""
@@ -160,6 +170,7 @@ def read_environment(environ: Mapping[str, str], options: RunOptions | None = No
         metrics_enabled=reader.flag(METRICS_ENABLED, default=True),
         datadog_socket_path=reader.environ.get(DATADOG_SOCKET_PATH, DEFAULT_SOCKET_PATH),
         application_version=reader.environ.get(APPLICATION_VERSION),
+        kind_is_assumed=reader.kind_is_assumed(),
     )
     if reader.problems:
         raise ConfigurationError("the stream cannot start with these settings:", reader.problems)
@@ -183,6 +194,10 @@ class _Reader:
             backfilling=self.flag(BACKFILL, default=False) or self.options.backfill,
             backfill_id=self._backfill_id(),
         )
+
+    def kind_is_assumed(self) -> bool:
+        given = self.options.stream_kind or self.environ.get(STREAM_KIND)
+        return not given and ":" in (self.options.plugin or "")
 
     def spec(self) -> JsonObject:
         base = self._base_spec()
@@ -248,7 +263,7 @@ class _Reader:
         if value.isprintable() and value and not _is_folder_name(value):
             self.problems.append(
                 f"{STREAM_ID}: names the stream's folder, so it cannot hold '/' or a backslash, "
-                f"be '.' or '..', or be longer than {MAX_NAME_BYTES} bytes (got {shortened(value)})"
+                f"be '.' or '..', or be longer than {MAX_STREAM_ID_BYTES} bytes (got {shortened(value)})"
             )
         return value
 
@@ -286,7 +301,7 @@ class _Reader:
 
 def _is_folder_name(name: str) -> bool:
     try:
-        return "/" not in check_name(name)
+        return "/" not in check_name(name) and len(name.encode()) <= MAX_STREAM_ID_BYTES
     except ConfigurationError:
         return False
 

@@ -1,13 +1,8 @@
-"""Which exit code the operator sees (hosting contract, section 3)."""
+"""Which exit code the operator sees: the rules of `docs/how-to/run-in-kubernetes.md`, section "Exit codes"."""
 
 from typing import Final
 
-from arcane_framework._core.errors import (
-    SchemaInconsistentError,
-    SchemaMismatchError,
-    StreamStopped,
-    TransientStreamError,
-)
+from arcane_framework._core.errors import SchemaInconsistentError, SchemaMismatchError, TransientStreamError
 
 SUCCESS: Final = 0
 FAILED: Final = 1
@@ -19,9 +14,8 @@ _LARGEST = 255
 
 
 def exit_code(
-    error: BaseException | None,
+    error: Exception | None,
     *,
-    interrupted: bool,
     backfilling: bool,
     completed: bool = False,
     mismatch_reported: bool = False,
@@ -30,10 +24,10 @@ def exit_code(
     """Map how a run ended to its exit code; pure.
 
     Args:
-        error: What the graph ended with; None when it ended without an error.
-        interrupted: Whether a signal had asked it to stop.
+        error: What the graph ended with; None when it ended without an error, by itself or because it was told to.
         backfilling: Whether the run was a backfill.
-        completed: The backfill had completed before the signal took effect, so nothing was cut short.
+        completed: The source had ended by itself. A backfill that ends without that was cut short, and no later
+            run would go on with it after a 0.
         mismatch_reported: For a `SchemaMismatchError`: the Job has been annotated. Without the
             annotation a 0 would hide the mismatch for ever.
         handled: What the plugin's own exception handler returned; it wins. A code that the
@@ -41,9 +35,8 @@ def exit_code(
     """
     if handled is not None:
         return handled if 0 <= handled <= _LARGEST else FAILED
-    if error is None or isinstance(error, (StreamStopped, KeyboardInterrupt)):
-        stopped_early = interrupted or error is not None
-        return RESTART if stopped_early and backfilling and not completed else SUCCESS
+    if error is None:
+        return RESTART if backfilling and not completed else SUCCESS
     if isinstance(error, SchemaMismatchError):
         return SUCCESS if mismatch_reported else RESTART
     if isinstance(error, (TransientStreamError, SchemaInconsistentError)):

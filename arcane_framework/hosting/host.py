@@ -2,9 +2,8 @@
 
 import random
 import sys
-import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -14,7 +13,6 @@ from arcane_framework._core.delivery import RunSummary
 from arcane_framework._core.errors import (
     ArcaneError,
     ConfigurationError,
-    FatalStreamError,
     FencedError,
     SchemaMismatchError,
     StreamStopped,
@@ -25,14 +23,19 @@ from arcane_framework._core.services import Logger, Metrics, NoMetrics, NoProgre
 from arcane_framework._core.source import Source
 from arcane_framework.hosting.environment import RunSettings
 from arcane_framework.hosting.exit_codes import FAILED, exit_code
+from arcane_framework.hosting.failures import close_all, exits_as_errors, log_error
 from arcane_framework.hosting.lifetime import LifetimeService, SignalLifetime
 from arcane_framework.hosting.logging import LogStream, capture_library_logs, make_logger, parse_level, stream_fields
-from arcane_framework.hosting.metrics import DogStatsDMetrics, stream_tags
+from arcane_framework.hosting.metrics import DogStatsDMetrics, custom_tags, stream_tags
+from arcane_framework.hosting.plugins import find_plugin
 from arcane_framework.hosting.progress import TERMINAL_LOG_LEVEL, TerminalProgress
 from arcane_framework.hosting.redaction import describe_error, make_redactor
 from arcane_framework.hosting.runner import GraphRunner, StreamRunner
 from arcane_framework.hosting.status import StatusService, choose_status
 from arcane_framework.storage import StorageOpener
+
+if TYPE_CHECKING:
+    import httpx2
 
 FENCED_PAUSE = (30.0, 60.0)
 """Seconds that a fenced runner waits before it exits, so that two Jobs do not fence each other in a tight loop."""
@@ -58,7 +61,8 @@ class StreamHost:
         handle_unknown_exception: Asked about errors that are not the framework's; None as its answer is exit code 1.
         services: Turns the default services into the plugin's, for instance into a subclass of `Services`.
         clock: The source of time.
-        metrics: Where numbers go, tagged by the host; by default the Datadog agent, unless metrics are switched off.
+        metrics: Where numbers go, tagged by the host, and closed at the end if they have a `close`; by default the
+            Datadog agent, unless metrics are switched off.
         log_stream: Where log lines go; by default standard error.
         fenced_pause: Bounds, in seconds, of the pause of a runner that another one has replaced.
     """
@@ -91,19 +95,24 @@ class StreamHost:
         self._fenced_pause = fenced_pause
 
     def run(self, settings: RunSettings, environ: Mapping[str, str], early_stop: KillSwitch | None = None) -> int:
-        """Run the stream to its end; blocks. Returns the exit code, raises nothing.
+        """Run the stream to its end; blocks. Returns the exit code, also when a part of the plugin's own fails.
 
         Args:
             settings: What the environment and the command line say.
             environ: The environment, to find the cluster in.
             early_stop: Stops the run, too: a signal may come before this call, or while it begins.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, under a lifetime service that leaves it to Python. Nothing else is raised.
         """
+        settings = settings.for_builder(self.builder.__name__)
         kill_switch = KillSwitch(self._clock)
         progress = self._terminal_progress(settings)
         log = self._logger(settings, progress, settings.credential_values())
         try:
-            self._lifetime.start(kill_switch.stop)
-        except ConfigurationError as error:
+            with exits_as_errors():
+                self._lifetime.start(kill_switch.stop)
+        except Exception as error:
             log_error(log, error)
             return FAILED
         try:
@@ -111,7 +120,35 @@ class StreamHost:
                 early_stop.on_stop(kill_switch.stop)
             return self._run(settings, environ, kill_switch, progress, log)
         finally:
-            self._lifetime.close()
+            close_all(log, self._lifetime)
+
+    def draw(self, settings: RunSettings) -> str:
+        """The graph as a Mermaid flowchart: built as for a run, with the same services, and not run; no secrets.
+
+        Called instead of `run`, on the main thread; opens no sink and waits for nothing but the plugin's own code.
+
+        Args:
+            settings: What the environment and the command line say.
+
+        Raises:
+            ConfigurationError: The plugin cannot build its graph with these settings.
+        """
+        settings = settings.for_builder(self.builder.__name__)
+        secrets = settings.credential_values()
+        try:
+            with exits_as_errors():
+                context = self._context(settings)
+                secrets |= secret_values(context)
+                log = self._logger(settings, None, secrets)
+                services = self._make_services(settings, KillSwitch(self._clock), log, NoMetrics(), NoProgress())
+                with capture_library_logs(log):
+                    return make_redactor(secrets)(self._graph(services, context).to_mermaid())
+        except ConfigurationError as error:
+            message = str(error)
+        except Exception as error:
+            message = f"{self.builder.__name__} cannot build its graph: {describe_error(error)}"
+        # Outside of the except blocks: the first error, which the traceback would chain, may hold secrets.
+        raise ConfigurationError(make_redactor(secrets)(message))
 
     def _run(
         self,
@@ -125,26 +162,24 @@ class StreamHost:
         error: Exception | None = None
         metrics: Metrics = NoMetrics()
         try:
-            context = self._context(settings)
-            secrets = settings.credential_values() | secret_values(context)
-            log = self._logger(settings, progress, secrets)
-            if progress is not None:
-                progress.redact_with(make_redactor(secrets))
-            metrics = self._metrics(settings, context, log, secrets)
-            services = self._make_services(settings, kill_switch, log, metrics, progress)
-            with capture_library_logs(log):
-                graph = self._graph(services, context)
-                if not kill_switch.stopped:
-                    summary = self._runner.run(graph)
+            with exits_as_errors():
+                context = self._context(settings)
+                secrets = settings.credential_values() | secret_values(context)
+                log = self._logger(settings, progress, secrets)
+                if progress is not None:
+                    progress.redact_with(make_redactor(secrets))
+                metrics = self._metrics(settings, context, log, secrets)
+                services = self._make_services(settings, kill_switch, log, metrics, progress or NoProgress())
+                with capture_library_logs(log):
+                    graph = self._graph(services, context)
+                    if not kill_switch.stopped:
+                        summary = self._runner.run(graph)
         except StreamStopped:
             pass
-        except SystemExit as failure:
-            # Its code would reach the operator as if the stream had ended so.
-            error = FatalStreamError(f"the plugin ended the process ({failure!r}): raise an error instead")
         except Exception as failure:
             error = failure
         finally:
-            _close(log, progress, metrics)
+            close_all(log, progress, metrics)
         return self._conclude(settings, environ, log, kill_switch, summary, error)
 
     # The parts.
@@ -182,8 +217,8 @@ class StreamHost:
                 return NoMetrics()
             metrics = DogStatsDMetrics(log, socket_path=settings.datadog_socket_path, redact=make_redactor(secrets))
         identity = settings.identity
-        custom = getattr(getattr(context, "observability", None), "metric_tags", None) or {}
-        return metrics.with_tags(stream_tags(identity.stream_kind, identity.mode, identity.stream_id, custom=custom))
+        tags = stream_tags(identity.stream_kind, identity.mode, identity.stream_id, custom=custom_tags(context))
+        return metrics.with_tags(tags)
 
     def _make_services(
         self,
@@ -191,7 +226,7 @@ class StreamHost:
         kill_switch: KillSwitch,
         log: Logger,
         metrics: Metrics,
-        progress: Progress | None,
+        progress: Progress,
     ) -> Services:
         base = Services(
             stream=settings.identity,
@@ -201,7 +236,7 @@ class StreamHost:
             http=_http_client,
             log=log,
             metrics=metrics,
-            progress=progress or NoProgress(),
+            progress=progress,
         )
         return self._services(base)
 
@@ -241,7 +276,6 @@ class StreamHost:
                 self._pause(kill_switch, log)
         code = exit_code(
             error,
-            interrupted=self._lifetime.interrupted or kill_switch.stopped,
             backfilling=settings.identity.backfilling,
             completed=summary is not None and summary.completed,
             mismatch_reported=reported,
@@ -253,10 +287,11 @@ class StreamHost:
 
     def _ask_handlers(self, error: Exception, log: Logger) -> int | None:
         try:
-            handled = self._exception_handler.handle(error) if self._exception_handler is not None else None
-            known = isinstance(error, ArcaneError)
-            if handled is None and not known and self._handle_unknown_exception is not None:
-                handled = self._handle_unknown_exception(error)
+            with exits_as_errors():
+                handled = self._exception_handler.handle(error) if self._exception_handler is not None else None
+                known = isinstance(error, ArcaneError)
+                if handled is None and not known and self._handle_unknown_exception is not None:
+                    handled = self._handle_unknown_exception(error)
         except Exception as second:
             log.error("the plugin's exception handler failed itself", exc_info=second)
             return None
@@ -269,14 +304,15 @@ class StreamHost:
         # A switch of its own: also a run that was told to stop has to report.
         wait = KillSwitch(self._clock).wait
         try:
-            status = self._status or choose_status(
-                environ,
-                stream_id=settings.identity.stream_id,
-                log=log,
-                wait=wait,
-                monotonic=self._clock.monotonic,
-            )
-            status.report_schema_mismatch(detail)
+            with exits_as_errors():
+                status = self._status or choose_status(
+                    environ,
+                    stream_id=settings.identity.stream_id,
+                    log=log,
+                    wait=wait,
+                    monotonic=self._clock.monotonic,
+                )
+                status.report_schema_mismatch(detail)
         except ArcaneError as failure:
             log.error("the schema mismatch could not be reported", error=str(failure))
             return False
@@ -291,28 +327,26 @@ class StreamHost:
         self._clock.wait_for(lambda: kill_switch.stopped, self._clock.monotonic() + seconds)
 
 
-def log_error(log: Logger, error: Exception) -> None:
-    """One line for the error that ended a run; with a trace when it is nobody's message."""
-    if isinstance(error, ConfigurationError):
-        log.error("configuration error", error=str(error))
-    elif isinstance(error, SchemaMismatchError):
-        log.warning("the stream ends, its source has another schema now", error=str(error))
-    elif isinstance(error, ArcaneError):
-        log.error("the stream has failed", error_type=type(error).__name__, exc_info=error)
+def find_host(plugin: str | None, settings: RunSettings) -> StreamHost:
+    """The host of a run's plugin: its host object, or a host with the default parts for its builder.
+
+    Called once, on the main thread; runs the plugin module's own code.
+
+    Args:
+        plugin: `module:Builder`, `module:host` or an entry point's name; None takes the kind's entry point.
+        settings: Of the run.
+
+    Raises:
+        ConfigurationError: There is no such plugin, or it cannot be imported; without secrets.
+    """
+    try:
+        found = find_plugin(plugin, settings.identity.stream_kind, StreamHost)
+    except ConfigurationError as error:
+        # It may hold the words of the plugin's own code.
+        message = make_redactor(settings.credential_values())(str(error))
     else:
-        # A defect of the plugin or of the framework: only the trace says where.
-        trace = "".join(traceback.format_exception(error))
-        log.error("unexpected error", error_type=type(error).__name__, error=describe_error(error), traceback=trace)
-
-
-def _close(log: Logger, *services: object) -> None:
-    for service in services:
-        try:
-            close = getattr(service, "close", None)
-            if close is not None:
-                close()
-        except Exception as error:
-            log.warning(f"{type(service).__name__} was not closed cleanly", exc_info=error)
+        return found if isinstance(found, StreamHost) else StreamHost(found)
+    raise ConfigurationError(message)
 
 
 def _must_have_backfill(source: Source) -> None:
@@ -321,7 +355,7 @@ def _must_have_backfill(source: Source) -> None:
         source.backfill(None)
 
 
-def _http_client() -> Any:
+def _http_client() -> "httpx2.Client":
     import httpx2
 
     return httpx2.Client()

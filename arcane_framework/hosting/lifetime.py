@@ -15,11 +15,6 @@ _JOIN_SECONDS = 1.0
 class LifetimeService(Protocol):
     """Decides when a stream is told to stop. The runner starts it before the graph and closes it after the flush."""
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether it has told the stream to stop."""
-        ...
-
     def start(self, stop: Callable[[], None]) -> None:
         """Begin to watch; `stop` is called at most once, on a thread of the service, and returns at once."""
         ...
@@ -42,22 +37,11 @@ class SignalLifetime:
     """
 
     def __init__(self, signals: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
-        self._signals = tuple(dict.fromkeys(signals))
-        self._received: signal.Signals | None = None
+        self._signals = frozenset(signals)
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_wakeup = -1
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether one of the signals has come."""
-        return self._received is not None
-
-    @property
-    def received(self) -> signal.Signals | None:
-        """The first of the signals that has come."""
-        return self._received
 
     def start(self, stop: Callable[[], None]) -> None:
         """Replace the signals' handlers; call it early: until then a signal has its default action.
@@ -101,11 +85,11 @@ class SignalLifetime:
 
     def _watch(self, reader: socket.socket, stop: Callable[[], None]) -> None:
         # Other signals (a child's end, a profiler's timer) write their numbers here, too.
+        stopped = False
         while numbers := _receive(reader):
-            for number in numbers:
-                if self._received is None and number in self._signals:
-                    self._received = signal.Signals(number)
-                    stop()
+            if not stopped and not self._signals.isdisjoint(numbers):
+                stopped = True
+                stop()
 
 
 def _receive(reader: socket.socket) -> bytes:

@@ -126,22 +126,15 @@ def make_logger(
     """
     target = sys.stderr if stream is None else stream
     number = level if isinstance(level, int) else parse_level(level or "info")
-    if log_format is None:
-        log_format = "console" if _is_terminal(target) else "json"
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _render_error(with_traceback=number <= logging.DEBUG),
-        redact_event(make_redactor(secrets)),
-    ]
-    if log_format == "json":
-        processors.append(_render_json)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=_is_terminal(target))
-        processors += [_render_terminal(renderer)] if _is_terminal(target) else [_escape_fields, renderer]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         _LineWriter(target),
-        processors=processors,
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render_error(with_traceback=number <= logging.DEBUG),
+            redact_event(make_redactor(secrets)),
+            *_renderers(log_format, _is_terminal(target)),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         context_class=dict,
         cache_logger_on_first_use=False,
@@ -229,6 +222,14 @@ class _LineWriter:
                 return
 
     debug = info = warning = error = critical = msg = _write
+
+
+def _renderers(log_format: LogFormat | None, terminal: bool) -> list[Processor]:
+    """What makes an event a line; the format None depends on where it goes."""
+    if log_format == "json" or (log_format is None and not terminal):
+        return [_render_json]
+    renderer = structlog.dev.ConsoleRenderer(colors=terminal)
+    return [_render_terminal(renderer)] if terminal else [_escape_fields, renderer]
 
 
 def _render_error(*, with_traceback: bool) -> Processor:

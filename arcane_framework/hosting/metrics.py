@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self, runtime_checkable
 
 from arcane_framework._core.services import Logger, Mode
 
@@ -44,28 +44,39 @@ def stream_tags(
     mode: Mode,
     stream_id: str,
     *,
-    location: str | None = None,
-    entity: str | None = None,
     custom: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """The tags that all metrics of a run have, for `Metrics.with_tags`; pure.
+    """The tags that all metrics of a run have, for `Metrics.with_tags`; pure. A graph adds those of its source.
 
     Args:
         kind: The custom resource's kind, as the cluster has it.
         mode: Of the run.
         stream_id: Of the stream.
-        location: Of the source: host, database, base location, bucket or container.
-        entity: Of the source: path, table, entity, prefix.
         custom: Of the spec's `observability.metricTags`; they cannot replace the others.
     """
-    source = {"stream_source_location": location, "stream_source_entity": entity}
-    return {
-        **custom,
-        "kind": snake_case_kind(kind),
-        "mode": mode.value,
-        "stream_id": stream_id,
-        **{key: value for key, value in source.items() if value},
-    }
+    return {**custom, "kind": snake_case_kind(kind), "mode": mode.value, "stream_id": stream_id}
+
+
+@runtime_checkable
+class Observability(Protocol):
+    """What a context's field `observability` has to hold for custom tags."""
+
+    @property
+    def metric_tags(self) -> Mapping[str, str] | None: ...
+
+
+@runtime_checkable
+class ObservedContext(Protocol):
+    """A context with the spec's field `observability`."""
+
+    @property
+    def observability(self) -> object: ...
+
+
+def custom_tags(context: object) -> Mapping[str, str]:
+    """The spec's `observability.metricTags`, of a context that has these fields; none otherwise."""
+    observability = context.observability if isinstance(context, ObservedContext) else None
+    return (observability.metric_tags or {}) if isinstance(observability, Observability) else {}
 
 
 class DogStatsDMetrics:

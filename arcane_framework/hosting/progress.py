@@ -33,6 +33,7 @@ class ProgressState:
         rate: Rows per second, lately.
         parts: Committed.
         committed: Rows committed.
+        quarantined: Rows set aside.
         position: The source's own words for the last committed watermark.
     """
 
@@ -40,6 +41,7 @@ class ProgressState:
     rate: float = 0.0
     parts: int = 0
     committed: int = 0
+    quarantined: int = 0
     position: str | None = None
 
 
@@ -51,6 +53,8 @@ def progress_line(state: ProgressState) -> str:
         f"{state.parts:,} {'part' if state.parts == 1 else 'parts'}",
         f"{state.committed:,} committed",
     ]
+    if state.quarantined:
+        columns.append(f"{state.quarantined:,} quarantined")
     if state.position is not None:
         columns.append(f"at {escape_controls(redact(state.position))}")
     return "  ".join(columns)
@@ -74,6 +78,7 @@ class TerminalProgress:
         self._state = ProgressState()
         self._samples: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
         self._shown_at: float | None = None
+        self._drawn = False
         self._redact: Callable[[str], str] = redact
         self._stream = stream
         self._line: _LiveLine | None = _open_line(stream, use_rich)
@@ -82,6 +87,12 @@ class TerminalProgress:
     def redact_with(self, redactor: Callable[[str], str]) -> None:
         """Hide the run's secrets, too; called once they are known, before the graph runs."""
         self._redact = redactor
+
+    def started(self, position: str | None) -> None:
+        """See `Progress`. From here on the line is shown, also while nothing comes."""
+        with self._lock:
+            self._state = replace(self._state, position=None if position is None else self._redact(position))
+            self._update()
 
     def rows_incoming(self, rows: int) -> None:
         """See `Progress`."""
@@ -96,6 +107,7 @@ class TerminalProgress:
                 self._state,
                 parts=self._state.parts + report.parts,
                 committed=self._state.committed + report.rows,
+                quarantined=self._state.quarantined + report.quarantined,
                 position=self._state.position if report.description is None else self._redact(report.description),
             )
             self._update()
@@ -104,16 +116,17 @@ class TerminalProgress:
         """Show the last state and leave the line; what comes later goes below it. Does not raise."""
         with self._lock:
             self._shown_at = None
-            self._update()
+            if self._drawn:
+                self._update()
             line, self._line = self._line, None
-            if line is not None:
+            if line is not None and self._drawn:
                 self._guarded(line.close)
 
     def _update(self) -> None:
         now = self._clock.monotonic()
         if self._line is None or (self._shown_at is not None and now - self._shown_at < UPDATE_SECONDS):
             return
-        self._shown_at = now
+        self._shown_at, self._drawn = now, True
         self._state = replace(self._state, rate=self._rate(now))
         line, text = self._line, progress_line(self._state)
         self._guarded(lambda: line.show(text))

@@ -19,7 +19,8 @@ class GraphRunner:
     """The default runner.
 
     Attributes:
-        kill_switch: Of the running graph; None before `run`.
+        kill_switch: Stops the running graph, from any thread: for a program that holds the runner and wants
+            to end the stream without a signal. None before `run`.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells the operator that a source's schema has changed (hosting contract, section 4)."""
+"""Tells the operator that a source's schema has changed: the rules of `docs/compatibility.md`."""
 
 import http.client
 import json
@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from arcane_framework._core.errors import ConfigurationError, StreamStopped, TransientStreamError
 from arcane_framework._core.services import Logger
-from arcane_framework._core.storage import check_name
 from arcane_framework.hosting.redaction import redact
 
 SCHEMA_MISMATCH: Final = "schema-mismatch"
@@ -51,31 +50,24 @@ class StatusService(Protocol):
 
 
 class LocalStatus:
-    """The status service outside a cluster: a warning in the log and, with a folder, a marker file.
+    """The status service outside a cluster: a warning in the log, and a mark on the service itself.
+
+    It writes no file: without an operator nobody would read it, and there may be no folder to write to.
 
     Attributes:
-        mismatch: The detail reported last; None when nothing was.
+        mismatch: The detail reported last, for whoever holds the service; None when nothing was.
 
     Args:
-        stream_id: Names the marker: `<stream id>.schema-mismatch`.
         log: Gets the warning.
-        folder: Where the marker goes; created when missing. None writes none.
     """
 
-    def __init__(self, stream_id: str, log: Logger, folder: Path | None = None) -> None:
-        self._marker = None if folder is None else folder / check_name(f"{stream_id}.{SCHEMA_MISMATCH}")
+    def __init__(self, log: Logger) -> None:
         self._log = log
         self.mismatch: str | None = None
 
     def report_schema_mismatch(self, detail: str) -> None:
         """See `StatusService`."""
         self.mismatch = detail
-        if self._marker is not None:
-            try:
-                self._marker.parent.mkdir(parents=True, exist_ok=True)
-                self._marker.write_text(redact(detail) + "\n", encoding="utf-8")
-            except OSError as error:
-                raise TransientStreamError(f"{self._marker} could not be written: {error.strerror}") from error
         self._log.warning("the schema has changed, start a backfill to reload the stream", detail=detail)
 
 
@@ -214,7 +206,6 @@ def choose_status(
     wait: Callable[[float], None],
     monotonic: Callable[[], float],
     account_folder: Path = ACCOUNT_FOLDER,
-    marker_folder: Path | None = None,
 ) -> StatusService:
     """The status service of this process: the Job's in a cluster, the local one elsewhere.
 
@@ -226,7 +217,7 @@ def choose_status(
     """
     host = environ.get("KUBERNETES_SERVICE_HOST", "").strip()
     if not host:
-        return LocalStatus(stream_id, log, marker_folder)
+        return LocalStatus(log)
     text = environ.get("KUBERNETES_SERVICE_PORT", "").strip() or "443"
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise ConfigurationError(f"KUBERNETES_SERVICE_PORT must be a port's number, not {text!r}")

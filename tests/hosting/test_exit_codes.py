@@ -1,4 +1,4 @@
-"""Every row of the hosting contract's exit code table."""
+"""Every row of the exit code table in docs/compatibility.md."""
 
 import pytest
 

@@ -18,6 +18,7 @@ from arcane_framework._core.services import Progress
 from arcane_framework._core.sink import CommitReport
 from arcane_framework.hosting.logging import make_logger
 from arcane_framework.hosting.progress import ProgressState, TerminalProgress, progress_line
+from arcane_framework.testing import VirtualClock
 
 
 class ManualClock(SystemClock):
@@ -236,3 +237,19 @@ progress.close()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=True)
     assert done.stdout.startswith(b"\r3 rows  ")
     assert done.stdout.endswith(b"  0 parts  0 committed\x1b[K\n")
+
+
+def test_the_line_stands_from_the_start_on_also_while_nothing_comes() -> None:
+    terminal = io.StringIO()
+    progress = TerminalProgress(VirtualClock(), terminal, use_rich=False)
+    progress.close()
+    assert terminal.getvalue() == ""
+    progress = TerminalProgress(VirtualClock(), terminal, use_rich=False)
+    progress.started("page 9")
+    assert "0 rows  0 rows/s  0 parts  0 committed  at page 9" in terminal.getvalue()
+    progress.close()
+
+
+def test_quarantined_rows_are_shown_when_there_are_any() -> None:
+    state = ProgressState(rows=3, committed=1, quarantined=2)
+    assert progress_line(state) == "3 rows  0 rows/s  0 parts  1 committed  2 quarantined"
