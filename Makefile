@@ -43,8 +43,8 @@ bench: $(VENV)/.stamp-dev ## Measure against the stated figures
 	$(BIN)/python -m benchmarks
 
 .PHONY: clean
-clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the environment, the demo's data and all else that was generated
+	rm -rf $(VENV) demo-data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp-venv:

@@ -204,7 +204,7 @@ def settings_page() -> str:
     lines += ["", "## The spec's fields of a sink: `SinkContext`", ""]
     lines += ["A plugin's context class that derives from `SinkContext` has them; keys match in any letter case.", ""]
     lines += _table(("key", "type", "default", "meaning"), _context_rows(SinkContext))
-    lines += ["", "`Seconds` is a whole number of seconds, or a text: `PT30S`, `30 seconds`, `5 minutes`, `60s`."]
+    lines += ["", "A duration is a whole number of seconds, or a text: `PT30S`, `30 seconds`, `5 minutes`, `60s`."]
     lines += ["", "## Settings of sinks, in a plugin's code"]
     for settings in (Grouping, ParquetSettings, PartLayout, Segments, PartitionField):
         summary = (inspect.getdoc(settings) or "").partition("\n\nAttributes:")[0]
@@ -218,17 +218,75 @@ def _context_rows(context: type[SinkContext]) -> Iterator[tuple[str, ...]]:
     meanings = _attributes(context)
     for statement in _annotated(context):
         name = _text(statement.target)
-        default = f"`{_text(statement.value)}`" if statement.value else "required"
         key = context.model_fields[name].alias or name
-        yield f"`{key}`", f"`{_text(statement.annotation)}`", default, meanings.get(name, "")
+        shown = setting_type(statement.annotation), setting_default(statement.value)
+        # A spec is JSON, whose booleans are written in another way.
+        kind, default = (re.sub(r"`(True|False)`", lambda found: found[0].lower(), text) for text in shown)
+        yield f"`{key}`", kind, default, meanings.get(name, "")
 
 
 def _dataclass_rows(settings: type) -> Iterator[tuple[str, ...]]:
     meanings = _attributes(settings)
     for statement in _annotated(settings):
         name = _text(statement.target)
-        default = f"`{_text(statement.value)}`" if statement.value else "required"
-        yield f"`{name}`", f"`{_text(statement.annotation)}`", default, meanings.get(name, "")
+        shown = setting_type(statement.annotation), setting_default(statement.value)
+        yield f"`{name}`", *shown, meanings.get(name, "")
+
+
+_TYPES: Final = {
+    "bool": "`True` or `False`",
+    "float": "number",
+    "int": "whole number",
+    "Seconds": "duration",
+    "str": "text",
+}
+_LIMITS: Final = {"gt": " greater than 0", "min_length": ", not empty"}
+
+
+def setting_type(node: ast.AST) -> str:
+    """A setting's annotation in words.
+
+    Raises:
+        LookupError: There are no words for it yet.
+    """
+    match node:
+        case ast.Name(id=name):
+            return _TYPES.get(name, f"`{name}`")
+        case ast.Constant(value=None):
+            return "`None`"
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return f"{setting_type(left)} or {setting_type(right)}"
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=values)):
+            return ", ".join(f"`{_text(value)}`" for value in values)
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[kind, ast.Constant(value=end)])) if (
+            end is ...
+        ):
+            return f"tuple of {setting_type(kind)}"
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, ast.Call(keywords=limits)])):
+            return setting_type(kind) + "".join(_limit(limit) for limit in limits)
+    raise LookupError(f"no words for the type {ast.unparse(node)}")
+
+
+def _limit(limit: ast.keyword) -> str:
+    if _text(limit.value) in {"gt": ("0", "timedelta(0)"), "min_length": ("1",)}.get(str(limit.arg), ()):
+        return _LIMITS[str(limit.arg)]
+    raise LookupError(f"no words for the limit {limit.arg}={_text(limit.value)}")
+
+
+def setting_default(node: ast.AST | None) -> str:
+    """A setting's default in words: sizes and times with their unit."""
+    match node:
+        case None:
+            return "required"
+        case ast.Constant(value=int(number)) if not isinstance(number, bool) and number >= 10_000:
+            return f"{number:,}"
+        case ast.BinOp(left=ast.Constant(value=int(number)), op=ast.LShift(), right=ast.Constant(value=20)):
+            return f"{number} MiB"
+        case ast.Call(func=ast.Name(id="timedelta"), args=[], keywords=[ast.keyword(arg=unit, value=number)]):
+            return f"{_text(number)} {unit}"
+        case ast.Call(func=ast.Name(id="field"), keywords=[ast.keyword(arg="default_factory", value=factory)]):
+            return f"`{_text(factory)}()`"
+    return f"`{_text(node)}`"
 
 
 def _annotated(value: type) -> Iterator[ast.AnnAssign]:
@@ -308,7 +366,7 @@ def _inherited_doc(value: type, name: str) -> str:
     """A method without a docstring implements what a base or a protocol says."""
     for base in value.__mro__[1:]:
         found = inspect.getdoc(base.__dict__[name]) if name in base.__dict__ else None
-        if found:
+        if found and base is not object:
             return f"See `{base.__name__}`: {found.splitlines()[0]}"
     return ""
 

@@ -34,11 +34,14 @@ class Batch:
         watermark: The source's position after the last row of `data`; None when the source
             has no position there. It promises that every row up to here has been emitted.
         quarantined: Rows set aside before `watermark`.
+        last: Set by the graph on a batch without rows that says that the source has ended by itself. It
+            travels with the batches, so that an operator that ends a backfill early is not taken for its end.
     """
 
     data: pa.RecordBatch
     watermark: Watermark | None = None
     quarantined: tuple[QuarantinedRow, ...] = ()
+    last: bool = False
 
     @property
     def num_rows(self) -> int:

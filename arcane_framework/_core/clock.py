@@ -68,7 +68,7 @@ class SystemClock(Clock):
 
     def wait_for(self, predicate: Callable[[], bool], until: float | None = None) -> bool:
         with self._condition:
-            timeout = None if until is None else max(0.0, until - self.monotonic())
+            timeout = None if until is None else min(max(0.0, until - self.monotonic()), threading.TIMEOUT_MAX)
             return self._condition.wait_for(predicate, timeout)
 
     def spawn(self, target: Callable[[], None], name: str) -> threading.Thread:

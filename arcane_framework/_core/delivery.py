@@ -63,6 +63,7 @@ class Delivery:
         self._ledger = Ledger(self._grouping.rows, self._grouping.nbytes)
         self._timer = segment.timer(lambda: self._guarded(self._on_deadline))
         self._opening = False
+        self._source_ended = False
         self._schema: pa.Schema | None = None
         self._position = Position()
         self._last_commit = self._clock.monotonic()
@@ -146,6 +147,7 @@ class Delivery:
         if self._schema is None:
             self._run.first_batch_arrived()
             self._open(batch.data.schema)
+        self._source_ended = self._source_ended or batch.last
         if batch.num_rows and not batch.data.schema.equals(self._schema):
             self._change_schema(batch.data.schema)
         for group in self._buffer.fill(batch.data):
@@ -198,7 +200,11 @@ class Delivery:
         # Only a run that ends comes here, the rows beyond will be read again by the next one.
         self._sink.discard()
         self._buffer.take()
+        schema = None
         for piece in self._ledger.covered_rows():
+            if schema is not None and not piece.schema.equals(schema):
+                self._write(self._buffer.take())
+            schema = piece.schema
             for group in self._buffer.fill(piece):
                 self._write(group)
         self._write(self._buffer.take())
@@ -253,14 +259,14 @@ class Delivery:
     # The end.
 
     def _finish(self) -> None:
-        if self._run.source_ended:
+        if self._source_ended:
             self._finish_source()
         elif self._run.start is None or self._services.kill_switch.stopped:
             self._salvage()
         else:
             self._salvage()
             self._refuse_early_end()
-        self._end(replace(self._committed, completed=self._run.source_ended))
+        self._end(replace(self._committed, completed=self._source_ended))
 
     def _finish_source(self) -> None:
         assert self._run.start is not None
@@ -290,5 +296,6 @@ class Delivery:
 
     def _salvage(self) -> None:
         """Commit up to the last watermark and drop the rows beyond it: they will be read again."""
-        if self._ledger.watermark is not None and (self._ledger.covered or self._moved() != self._position):
+        ledger = self._ledger
+        if ledger.watermark is not None and (ledger.covered or ledger.quarantined or self._moved() != self._position):
             self._commit(self._moved())

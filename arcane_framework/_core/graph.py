@@ -13,7 +13,7 @@ from arcane_framework._core import mermaid, source_loop
 from arcane_framework._core.batch import Batch
 from arcane_framework._core.context import StreamContext
 from arcane_framework._core.delivery import Delivery, RunSummary
-from arcane_framework._core.errors import ConfigurationError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.graph_run import GraphRun
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.segment import Segment
@@ -22,6 +22,9 @@ from arcane_framework._core.sink import Sink
 from arcane_framework._core.source import Source
 
 Context = TypeVar("Context", bound=StreamContext)
+
+CHAIN_SECONDS = 1.0
+"""How long operators may take to pass on that the source has been stopped."""
 
 Operator = Callable[[Observable[Batch]], Observable[Batch]]
 """A step of a chain: ours, reactivex's own, or a function from observable to observable."""
@@ -172,12 +175,31 @@ class RunnableGraph:
         segment = Segment(stream.services.clock, stream.services.kill_switch)
         stream.run.delivery_segment = segment
         delivery = Delivery(stream.source, self._sink, stream.services, stream.metrics, stream.run, segment)
-        delivery.subscription = stream.chain.subscribe(
-            delivery.on_next, delivery.on_error, delivery.on_completed, scheduler=segment
-        )
-        segment.wait(lambda: delivery.outcome is not None)
+        try:
+            delivery.subscription = stream.chain.subscribe(
+                delivery.on_next, delivery.on_error, delivery.on_completed, scheduler=segment
+            )
+            self._drive(segment, delivery)
+        except BaseException as error:
+            # Of an operator that is called on this thread behind a prefetch, or no Exception at all.
+            delivery.on_error(
+                error if isinstance(error, Exception) else FatalStreamError(f"the graph ended: {error!r}")
+            )
         assert delivery.outcome is not None
         return delivery.outcome
+
+    def _drive(self, segment: Segment, delivery: Delivery) -> None:
+        run, kill_switch = self._stream.run, segment.kill_switch
+        segment.wait(lambda: delivery.outcome is not None or run.failure is not None or kill_switch.stopped)
+        if delivery.outcome is None and run.failure is None:
+            # Told to stop: the source completes the chain. An operator may keep the end to itself (a merge
+            # with a stream that never ends), and a chain may never have asked for the source.
+            segment.wait(lambda: delivery.outcome is not None or not run.reading)
+            until = segment.clock.monotonic() + CHAIN_SECONDS
+            segment.wait(lambda: delivery.outcome is not None, until)
+            delivery.on_completed()
+        elif run.failure is not None:
+            delivery.on_error(run.failure)
 
 
 class StreamGraphBuilder(ABC, Generic[Context]):
@@ -227,5 +249,5 @@ class StreamGraphBuilder(ABC, Generic[Context]):
         run = GraphRun(self.services.clock)
         tags = {"stream_source_location": source.tags.location, "stream_source_entity": source.tags.entity}
         metrics = self.services.metrics.with_tags(tags)
-        chain = source_loop.observable(source, run, metrics, self.services.progress)
+        chain = source_loop.observable(source, run, metrics, self.services)
         return Stream(source, self.services, metrics, run, chain)

@@ -30,7 +30,8 @@ class GraphRun:
         delivery_segment: The thread of the graph that the sink is called on; set before the chain is subscribed.
         arrived: The first batch, which has no rows, has come to the delivery, which opens the sink now.
         start: Set by the delivery when the sink is open.
-        source_ended: Set by the source's loop before it completes: the generator ended by itself.
+        reading: The source's loop is running: from its subscription until it has told the chain its end.
+        failure: An error that cannot travel down the chain.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,7 +39,8 @@ class GraphRun:
         self.delivery_segment: Segment | None = None
         self.arrived = False
         self.start: Start | None = None
-        self.source_ended = False
+        self.reading = False
+        self.failure: Exception | None = None
 
     def first_batch_arrived(self) -> None:
         """The chain lets batches without rows pass; opening the sink may take its time."""
@@ -49,3 +51,13 @@ class GraphRun:
         """Let the source begin."""
         with self._clock.changing():
             self.start = start
+
+    def set_reading(self, reading: bool) -> None:
+        """Say whether the source's loop is running."""
+        with self._clock.changing():
+            self.reading = reading
+
+    def fail(self, error: Exception) -> None:
+        """End the run with `error`, whatever the chain makes of it."""
+        with self._clock.changing():
+            self.failure = error

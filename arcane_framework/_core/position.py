@@ -5,6 +5,7 @@ has its own watermark and remembers from its start where streaming must go on af
 stream's position is replaced only when the backfill completes.
 """
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -66,9 +67,9 @@ class Position(BaseModel):
     def moved(self, watermark: Watermark, *, backfilling: bool) -> "Position":
         """This position with the watermark of one mode replaced."""
         if not backfilling:
-            return self.model_copy(update={"stream": _json_object(watermark)})
+            return self.model_copy(update={"stream": json_object(watermark)})
         assert self.backfill is not None
-        return self._with_backfill(watermark=_json_object(watermark))
+        return self._with_backfill(watermark=json_object(watermark))
 
     def resumes(self, identity: StreamIdentity, schema_hash: str) -> bool:
         """Whether a backfill run of `identity` goes on with the backfill stored here.
@@ -92,29 +93,35 @@ class Position(BaseModel):
             generation=generation,
             state=BackfillState.RUNNING,
             schema_hash=schema_hash,
-            stream=None if stream is None else _json_object(stream),
+            stream=None if stream is None else json_object(stream),
         )
         return self.model_copy(update={"backfill": backfill})
 
     def completed(self, stream: Watermark | None) -> "Position":
         """This position with its backfill completed and streaming going on from `stream`."""
         done = self._with_backfill(state=BackfillState.COMPLETED)
-        return done.model_copy(update={"stream": None if stream is None else _json_object(stream)})
+        return done.model_copy(update={"stream": None if stream is None else json_object(stream)})
 
     def _with_backfill(self, **changes: object) -> "Position":
         assert self.backfill is not None
         return self.model_copy(update={"backfill": self.backfill.model_copy(update=changes)})
 
 
-def _json_object(watermark: Watermark) -> dict[str, Any]:
+def json_object(watermark: Watermark) -> dict[str, Any]:
+    """A copy of `watermark` that its source can no longer change.
+
+    Raises:
+        FatalStreamError: It is no JSON object; the message does not show it, for it may hold a token.
+    """
     if not isinstance(watermark, Mapping):
         raise FatalStreamError(f"a watermark must be a JSON object, a dict, not a {type(watermark).__name__}")
     try:
-        return _JSON_OBJECT.validate_python(dict(watermark), strict=True)
+        checked = _JSON_OBJECT.validate_python(dict(watermark), strict=True)
+        return json.loads(json.dumps(checked, allow_nan=False, ensure_ascii=False).encode())  # type: ignore[no-any-return]
     except ValidationError as error:
-        # The value itself may hold a token: only its place and type are told.
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"][:1])
-        raise FatalStreamError(
-            f"a watermark must be a JSON object of texts, numbers, booleans, nulls, lists and objects; {place!r} is not"
-        ) from None
+        place = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
+    except ValueError:  # NaN and infinity, which JSON has not; half a character
+        place = ", ".join(map(str, watermark))
+    raise FatalStreamError(
+        f"a watermark must be a JSON object of texts, numbers, booleans, nulls, lists and objects; {place!r} is not"
+    )

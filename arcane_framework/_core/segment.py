@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from reactivex import abc
 from reactivex.disposable import Disposable
-from reactivex.scheduler.scheduler import Scheduler
+from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 
 from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import ConfigurationError
@@ -29,6 +29,7 @@ class Timer:
         self._order = order
         self._action = action
         self._due: float | None = None
+        self._queued: float | None = None
 
     @property
     def due(self) -> float | None:
@@ -37,22 +38,30 @@ class Timer:
 
     def set(self, due: float) -> None:
         """Call the action at `due`, or in the first wait afterwards; replaces an earlier deadline."""
-        if due != self._due:
-            self._due = due
+        self._due = due
+        # One entry a timer: a later deadline is queued when the earlier one has come.
+        if self._queued is None or due < self._queued:
+            self._queued = due
             self._segment.push(due, self._order, self)
 
     def clear(self) -> None:
         """No deadline any more."""
         self._due = None
 
-    def fire(self, due: float) -> None:
-        """Run the action unless the deadline has been moved since it was set to `due`."""
-        if self._due == due:
-            self._due = None
-            self._action()
+    def taken(self, moment: float) -> Callable[[], None] | None:
+        """The queue's entry for `moment` is gone; the action, if it is the deadline that has come."""
+        if self._queued == moment:
+            self._queued = None
+        if self._due is None:
+            return None
+        if self._due > moment:
+            self.set(self._due)
+            return None
+        self._due = None
+        return self._action
 
 
-class Segment(Scheduler):
+class Segment(PeriodicScheduler):
     """The scheduler of one thread. `schedule*` may be called on any thread, all else on its own.
 
     Attributes:
@@ -142,14 +151,17 @@ class Segment(Scheduler):
     def _next_due(self) -> Callable[[], object] | None:
         if self._ready:
             return self._ready.popleft()
-        if not self._deadlines or self._deadlines[0][0] > self.clock.monotonic():
-            return None
-        due, _, _, timer = heapq.heappop(self._deadlines)
-        return lambda: timer.fire(due)
+        while self._deadlines and self._deadlines[0][0] <= self.clock.monotonic():
+            moment, _, _, timer = heapq.heappop(self._deadlines)
+            action = timer.taken(moment)
+            if action is not None:
+                return action
+        return None
 
     def _next_deadline(self) -> float | None:
         while self._deadlines and self._deadlines[0][3].due != self._deadlines[0][0]:
-            heapq.heappop(self._deadlines)
+            moment, _, _, timer = heapq.heappop(self._deadlines)
+            timer.taken(moment)
         return self._deadlines[0][0] if self._deadlines else None
 
 

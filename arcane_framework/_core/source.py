@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.kill_switch import KillSwitch
+from arcane_framework._core.position import json_object
 from arcane_framework._core.rows import batch_from_rows, no_rows
 from arcane_framework._core.services import Mode
 
@@ -132,6 +133,11 @@ class Source(ABC):
 def not_a_batch(source: Source, item: object) -> FatalStreamError:
     """The error of a generator that yielded something else."""
     return FatalStreamError(f"{type(source).__name__} yielded a {type(item).__name__}; a source yields Batch and Wait")
+
+
+def snapshot(batch: Batch) -> Batch:
+    """`batch` with a watermark that its source can no longer change."""
+    return batch if batch.watermark is None else replace(batch, watermark=json_object(batch.watermark))
 
 
 class PollingSource(Source):

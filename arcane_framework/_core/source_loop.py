@@ -11,29 +11,34 @@ from arcane_framework._core.graph_run import GraphRun, Start
 from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.segment import Segment, segment_of
-from arcane_framework._core.services import Metrics, Progress
-from arcane_framework._core.source import Source, SourceRun, not_a_batch
+from arcane_framework._core.services import Metrics, Services
+from arcane_framework._core.source import Source, SourceRun, not_a_batch, snapshot
 
 ARRIVAL_SECONDS = 60.0
 """How long the first batch may take to the sink, through operators on other threads or with a time."""
 
 
-def observable(source: Source, run: GraphRun, metrics: Metrics, progress: Progress) -> Observable[Batch]:
+def observable(source: Source, run: GraphRun, metrics: Metrics, services: Services) -> Observable[Batch]:
     """`source` as an observable of one run; it can be subscribed once."""
     subscribed = False
 
     def subscribe(observer: abc.ObserverBase[Batch], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         nonlocal subscribed
         if subscribed:
-            raise ConfigurationError(
-                "a source is subscribed once: operators that subscribe again (retry, repeat, share ...) would read "
-                "rows twice; retry inside the source instead"
+            # Not to the observer: an operator that subscribes again after an error would do so for ever.
+            run.fail(
+                ConfigurationError(
+                    "a source is subscribed once: operators that subscribe again (retry, repeat, share ...) would "
+                    "read rows twice; retry inside the source instead"
+                )
             )
+            return Disposable()
         subscribed = True
         segment = segment_of(scheduler, "a source")
-        loop = _SourceLoop(source, run, observer, segment, metrics, progress)
+        loop = _SourceLoop(source, run, observer, segment, metrics, services)
         # Scheduled, not called: the chain has to be assembled before the first batch, or a
         # disposal from downstream could not reach the loop.
+        run.set_reading(True)
         segment.schedule(lambda *_: loop.run())
         return Disposable(loop.dispose)
 
@@ -48,10 +53,11 @@ class _SourceLoop:
         observer: abc.ObserverBase[Batch],
         segment: Segment,
         metrics: Metrics,
-        progress: Progress,
+        services: Services,
     ) -> None:
         self._metrics = metrics
-        self._progress = progress
+        self._progress = services.progress
+        self._log = services.log
         self._source = source
         self._run = run
         self._observer = observer
@@ -63,6 +69,12 @@ class _SourceLoop:
             self._disposed = True
 
     def run(self) -> None:
+        try:
+            self._run_to_the_end()
+        finally:
+            self._run.set_reading(False)
+
+    def _run_to_the_end(self) -> None:
         try:
             self._pull_all()
         except StreamStopped:
@@ -82,12 +94,13 @@ class _SourceLoop:
         if start is None or self._stopping():
             return
         if not start.anything_to_do:
-            self._run.source_ended = True
+            self._emit_end()
             return
         source_run = SourceRun(start.mode, start.watermark, self._segment.clock, self._segment.kill_switch)
         generator = iter(self._source.batches(source_run))
         try:
-            self._run.source_ended = self._pull(generator)
+            if self._pull(generator):
+                self._emit_end()
         finally:
             close = getattr(generator, "close", None)
             if close is not None:
@@ -110,7 +123,13 @@ class _SourceLoop:
             try:
                 item = next(generator)
             except StopIteration:
-                return True
+                # A source that looks at the kill switch itself has not come to its end.
+                return not self._segment.kill_switch.stopped
+            except Exception as error:
+                if not self._segment.kill_switch.stopped:
+                    raise
+                self._log.info("the source was stopped in the middle of a call", error=str(error))
+                return False
             if isinstance(item, Batch):
                 self._emit(item)
             else:
@@ -127,7 +146,10 @@ class _SourceLoop:
             self._metrics.increment("rows.incoming", batch.num_rows)
             self._progress.rows_incoming(batch.num_rows)
         self._segment.run_due()
-        self._observer.on_next(batch)
+        self._observer.on_next(snapshot(batch))
+
+    def _emit_end(self) -> None:
+        self._observer.on_next(Batch(no_rows(self._source.schema), last=True))
 
     def _wait(self, wait: Wait) -> None:
         if not isinstance(wait, Wait):

@@ -13,7 +13,7 @@ from arcane_framework._core.errors import ConfigurationError, FatalStreamError, 
 from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.services import Mode
-from arcane_framework._core.source import Source, SourceRun, SourceTags, not_a_batch
+from arcane_framework._core.source import Source, SourceRun, SourceTags, not_a_batch, snapshot
 from arcane_framework.operators.hand_off import HandOff
 
 
@@ -127,7 +127,8 @@ class _Reader:
         try:
             self._read()
         except StreamStopped:
-            pass
+            if not self._stopping():
+                self.hand_off.end(FatalStreamError(f"gather: source {self.name!r} raised StreamStopped by itself"))
         except Exception as error:
             self.hand_off.end(error)
         except BaseException as error:
@@ -143,9 +144,10 @@ class _Reader:
                     self._wait(item)
                 elif not isinstance(item, Batch):
                     raise not_a_batch(self._source, item)
-                elif not self.hand_off.put(item):
+                elif not self.hand_off.put(snapshot(item)):
                     return
-            self.hand_off.end()
+            if not self._stopping():
+                self.hand_off.end()
         finally:
             close = getattr(generator, "close", None)
             if close is not None:

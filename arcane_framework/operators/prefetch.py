@@ -49,7 +49,11 @@ def _stop(hand_off: HandOff, upstream: "_Upstream", thread: threading.Thread) ->
 
 def _forward(hand_off: HandOff, observer: abc.ObserverBase[Batch], segment: Segment) -> None:
     """The downstream thread's loop."""
-    while segment.wait(lambda: hand_off.closed or hand_off.ready()):
+    while segment.wait(lambda: hand_off.closed or hand_off.ready() or segment.kill_switch.stopped):
+        if segment.kill_switch.stopped:
+            # What is held is read again by the next run; writing it could take longer than a pod is given.
+            observer.on_completed()
+            return
         item = hand_off.take()
         if isinstance(item, Batch):
             segment.run_due()

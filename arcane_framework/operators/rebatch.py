@@ -75,6 +75,8 @@ class _Rebatch:
         if self._schema is None or not batch.data.schema.equals(self._schema):
             self._flush()
             self._schema = batch.data.schema
+        if batch.last:
+            self._flush()
         if not batch.num_rows and batch.watermark is None and not batch.quarantined:
             self._observer.on_next(batch)
             return

@@ -1,6 +1,7 @@
 """Operators that change rows. None of them can lose a watermark, also where no row is left."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -51,7 +52,7 @@ def map_rows(
         data, bad = batch_from_rows(
             results, schema or batch.data.schema, quarantine=quarantine, location=f"map_rows: {_name(function)}"
         )
-        return Batch(data, batch.watermark, (*batch.quarantined, *bad))
+        return replace(batch, data=data, quarantined=(*batch.quarantined, *bad))
 
     return NamedOperator("map_rows", ops.map(apply), function=_name(function))
 

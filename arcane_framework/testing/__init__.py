@@ -16,12 +16,13 @@ if TYPE_CHECKING:
         Measurement,
         ScriptedLifetime,
     )
+    from arcane_framework.testing.clock_runner import ClockRunner
     from arcane_framework.testing.golden import Golden
     from arcane_framework.testing.memory_lake import MemoryLake
     from arcane_framework.testing.plugin import StreamTestFactory
     from arcane_framework.testing.scripted_http import ScriptedHttp, SentRequest
     from arcane_framework.testing.scripted_source import ScriptedSource, Step, rows_batch
-    from arcane_framework.testing.stream_test import ClockRunner, HostOptions, StreamTest, StreamTestOptions
+    from arcane_framework.testing.stream_test import HostOptions, StreamTest, StreamTestOptions
     from arcane_framework.testing.virtual_clock import VirtualClock
 
 __all__ = [
@@ -56,8 +57,8 @@ __getattr__, __dir__ = lazy_exports(
             "Measurement",
             "ScriptedLifetime",
         ),
+        "clock_runner": ("ClockRunner",),
         "stream_test": (
-            "ClockRunner",
             "HostOptions",
             "StreamTest",
             "StreamTestOptions",

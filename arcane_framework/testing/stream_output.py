@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 from arcane_framework._core.position import Position
 from arcane_framework._core.storage import Storage
 from arcane_framework.commits import StreamState
-from arcane_framework.commits.layout import LOG
+from arcane_framework.commits.layout import BACKFILL, LOG, QUARANTINE, Segments
 from arcane_framework.commits.manifest import Manifest, Part
 from arcane_framework.testing.memory_lake import MemoryLake
 
 _INTERNAL = "_arcane/"
+_USUAL_FOLDERS = (Segments().data, BACKFILL, QUARANTINE)
 
 
 class StreamOutput:
@@ -31,7 +32,11 @@ class StreamOutput:
         self._stream_id = stream_id
 
     def rows(self, folder: str, location: str | None) -> list[dict[str, Any]]:
-        """The rows of all committed parts in `folder`, in order of commit."""
+        """The rows of all committed parts in `folder`, in order of commit.
+
+        Raises:
+            AssertionError: It is neither one of the usual folders nor one that is there.
+        """
         return [row for part, content in self._parts(folder, location) for row in _rows(part, content)]
 
     def table(self, folder: str, location: str | None) -> pa.Table:
@@ -62,12 +67,20 @@ class StreamOutput:
         return [] if storage is None else list(StreamState(storage).commits())
 
     def _parts(self, folder: str, location: str | None) -> list[tuple[Part, bytes]]:
+        folder = folder.rstrip("/")
         storage = self._folder(location)
+        if folder not in _USUAL_FOLDERS and (storage is None or not _any(storage, folder)):
+            raise AssertionError(self._no_folder(folder, location))
         if storage is None:
             return []
-        prefix = f"{folder.rstrip('/')}/"
-        parts = [part for part in StreamState(storage).parts() if part.path.startswith(prefix)]
+        parts = [part for part in StreamState(storage).parts() if part.path.startswith(f"{folder}/")]
         return [(part, _read(storage, part)) for part in parts if part.kind != "token"]
+
+    def _no_folder(self, folder: str, location: str | None) -> str:
+        usual = ", ".join(map(repr, _USUAL_FOLDERS))
+        there = sorted({name.rpartition("/")[0] for name in self.files(location)})
+        found = ", ".join(map(repr, there)) or "none"
+        return f"stream {self._stream_id!r} has no folder {folder!r}: rows are in {usual}; folders there now: {found}"
 
     def _folder(self, location: str | None) -> Storage | None:
         if location is not None:

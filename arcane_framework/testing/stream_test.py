@@ -10,9 +10,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 import pyarrow as pa
 
-from arcane_framework._core.clock import Clock
-from arcane_framework._core.delivery import RunSummary
-from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder
+from arcane_framework._core.graph import StreamGraphBuilder
 from arcane_framework._core.position import Position
 from arcane_framework._core.services import Services
 from arcane_framework._core.storage import Storage
@@ -29,6 +27,7 @@ from arcane_framework.hosting.environment import (
 )
 from arcane_framework.hosting.host import ExceptionHandler, StreamHost
 from arcane_framework.testing.captures import CapturedLog, CapturedMetrics, CapturedStatus, ScriptedLifetime
+from arcane_framework.testing.clock_runner import ClockRunner
 from arcane_framework.testing.memory_lake import MemoryLake
 from arcane_framework.testing.scripted_http import ScriptedHttp
 from arcane_framework.testing.stream_output import StreamOutput
@@ -60,24 +59,6 @@ class StreamTestOptions(HostOptions, total=False):
     real_folders: bool
     services: Callable[[Services], Services]
     status: CapturedStatus | None
-
-
-class ClockRunner:
-    """A runner that waits for the graph's end through the clock, so that virtual time knows where it is."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def run(self, graph: RunnableGraph) -> RunSummary:
-        """See `StreamRunner`."""
-        _, result = graph.run()
-        result.add_done_callback(lambda _: self._look_again())
-        self._clock.wait_for(result.done)
-        return result.result()
-
-    def _look_again(self) -> None:
-        with self._clock.changing():
-            pass
 
 
 @dataclass
@@ -212,8 +193,10 @@ class StreamTest:
         """Let time pass, also when the stream has ended. See `VirtualClock.advance`.
 
         Raises:
-            AssertionError: A thread does not come to rest, a request was not scripted, or a socket was opened.
+            AssertionError: It was never started, a thread does not come to rest, a request was not scripted, or a
+                socket was opened.
         """
+        self._check_started()
         self.clock.advance(seconds)
 
     def stop(self) -> None:
@@ -258,12 +241,9 @@ class StreamTest:
         self.clock.advance(0)
         if self._run.defect is not None:
             raise AssertionError("the host itself has failed") from self._run.defect
+        self._check_started()
         if self._run.exit_code is None:
-            raise AssertionError(
-                self._describe("is still running: let time pass with advance(...), or stop() it")
-                if self._run.started
-                else f"stream {self._stream_id!r} was never started: call start()"
-            )
+            raise AssertionError(self._describe("is still running: let time pass with advance(...), or stop() it"))
         return self._run.exit_code
 
     def close(self) -> None:
@@ -294,6 +274,13 @@ class StreamTest:
             # The first error says more; the second is often its consequence.
             error.add_note(f"and then: {second}")
 
+    def __repr__(self) -> str:
+        """What a failed assertion shows: whether it runs, how it has ended, and the newest error."""
+        parts = [repr(self._stream_id), self._state()]
+        if self.error is not None:
+            parts.append(f"error: {self.error}")
+        return f"<{type(self).__name__} {', '.join(parts)}>"
+
     # What it has said.
 
     @property
@@ -317,45 +304,64 @@ class StreamTest:
         errors = [line for line in self.logs if line.get("level") == "error"]
         return str(errors[-1].get("error", errors[-1]["event"])) if errors else None
 
-    # What it has written. `location` is only needed when the stream has folders in several locations.
+    # What it has written, once it was started. `location` is only needed when the stream has folders in several ones.
 
     def rows(self, folder: str = "data", *, location: str | None = None) -> list[dict[str, Any]]:
         """The rows of all committed parts in `folder` (`data`, `backfill`, `_arcane/quarantine`), in order of commit.
 
         Rows of Parquet parts have Python's types, those of JSON lines JSON's. Parts that a newer backfill has
-        replaced are left out.
+        replaced are left out. A folder of another name, such as a segment of the sink's settings, has to exist.
+
+        Raises:
+            AssertionError: There is no such folder, or the stream was never started.
         """
-        return self._output.rows(folder, location)
+        return self._written.rows(folder, location)
 
     def table(self, folder: str = "data", *, location: str | None = None) -> pa.Table:
         """The rows as one Arrow table; for JSON lines its types are guessed from the values.
 
         Raises:
-            AssertionError: There are no parts.
+            AssertionError: There are no parts, or the stream was never started.
         """
-        return self._output.table(folder, location)
+        return self._written.table(folder, location)
 
     def quarantined(self, *, location: str | None = None) -> list[dict[str, Any]]:
         """The rows set aside, as `reason`, `location` and `raw`, in order."""
-        return self._output.rows("_arcane/quarantine", location)
+        return self._written.rows("_arcane/quarantine", location)
 
     def files(self, *, location: str | None = None) -> Sequence[str]:
         """The names of all visible objects in the stream's folder but those of `_arcane/`, sorted."""
-        return self._output.files(location)
+        return self._written.files(location)
 
     def position(self, *, location: str | None = None) -> Position:
         """The stored position."""
-        return self._output.position(location)
+        return self._written.position(location)
 
     def commits(self, *, location: str | None = None) -> list[Manifest]:
         """All entries of the commit log, oldest first, claims (entries without parts) included."""
-        return self._output.commits(location)
+        return self._written.commits(location)
 
     def open(self, location: str) -> Storage:
         """The folder at `location`, as the stream sees it, for the test's own files."""
         return self.storage.peek(location)
 
     # The parts.
+
+    @property
+    def _written(self) -> StreamOutput:
+        self._check_started()
+        return self._output
+
+    def _check_started(self) -> None:
+        if not self._run.started:
+            raise AssertionError(f"stream {self._stream_id!r} was never started: call start()")
+
+    def _state(self) -> str:
+        if not self._run.started:
+            return "never started"
+        if self._run.defect is not None:
+            return f"the host itself has failed with {self._run.defect!r}"
+        return "running" if self._run.exit_code is None else f"exit code {self._run.exit_code}"
 
     def _new_run(self) -> _Run:
         return _Run(CapturedLog(self.clock.now), self._given_status or CapturedStatus())

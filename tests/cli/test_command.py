@@ -31,8 +31,74 @@ class Broken(StreamGraphBuilder[Context]):
 """
 
 
-def run(*command: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+HOST = """
+from dataclasses import dataclass
+
+from arcane_framework import RunnableGraph, Services, StreamContext, StreamGraphBuilder, to_sink
+from arcane_framework.hosting import StreamHost
+from examples.custom_sink import SqliteSink
+from examples.hello_world import Greetings
+
+@dataclass(frozen=True, kw_only=True)
+class PluginServices(Services):
+    path: str
+
+class Tidy(StreamGraphBuilder[StreamContext]):
+    def build_graph(self, context):
+        kind = type(self.services).__name__ + context.stream_kind
+        return self.start(Greetings()).pipe(to_sink(type(kind, (SqliteSink,), {})(self.services.path)))
+
+host = StreamHost(Tidy, services=lambda base: PluginServices(**vars(base), path=":memory:"))
+"""
+
+LEAKY = """
+import logging
+import os
+import sys
+
+from pydantic import SecretStr, field_validator
+
+from arcane_framework import StreamContext, StreamGraphBuilder, to_sink
+from arcane_framework.operators import named
+from examples.custom_sink import SqliteSink
+from examples.hello_world import Greetings
+
+PLACE, CANARY = os.environ["PLACE"], os.environ["ARCANE__PHRASE"]
+
+if PLACE == "import":
+    raise RuntimeError("LEAK " + CANARY)
+
+class Context(StreamContext):
+    phrase: SecretStr
+    pin_code: SecretStr
+
+    @field_validator("phrase")
+    @classmethod
+    def check(cls, value):
+        if PLACE == "validator":
+            raise ValueError("LEAK " + CANARY)
+        return value
+
+class Leaky(StreamGraphBuilder[Context]):
+    def build_graph(self, context):
+        text = f"LEAK {context.phrase.get_secret_value()} {context.pin_code.get_secret_value()}"
+        if PLACE == "build":
+            raise LookupError(text)
+        if PLACE == "chain":
+            raise LookupError("LEAK") from ValueError(text)
+        if PLACE == "exit":
+            sys.exit(text)
+        if PLACE == "log":
+            self.services.log.warning(text)
+        if PLACE == "library log":
+            logging.getLogger("library").warning(text)
+        step = named(text, lambda rows: rows) if PLACE == "picture" else named("LEAK", lambda rows: rows)
+        return self.start(Greetings()).pipe(step, to_sink(SqliteSink(":memory:")))
+"""
+
+
+def run(*command: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -60,7 +126,7 @@ def test_a_graph_is_drawn_without_being_run(plugins: Path) -> None:
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [
-        ("tidy_plugin:Broken", "the plugin tidy_plugin:Broken cannot build its graph: LookupError: no such table"),
+        ("tidy_plugin:Broken", "Broken cannot build its graph: LookupError: no such table"),
         (
             "tidy_plugin:Tydi",
             "there is no plugin tidy_plugin:Tydi: the module tidy_plugin has the builders Broken, Tidy",
@@ -75,6 +141,44 @@ def test_a_graph_is_drawn_without_being_run(plugins: Path) -> None:
 def test_a_plugin_that_cannot_be_drawn_is_one_line(plugins: Path, plugin: str, message: str) -> None:
     found = run("-m", "arcane_framework.cli", "graph", plugin, "--spec", "spec.json", cwd=plugins)
     assert (found.returncode, found.stdout, found.stderr) == (1, "", f"arcane: {message}\n")
+
+
+def test_a_hosts_graph_is_drawn_with_the_services_of_its_runs(tmp_path: Path) -> None:
+    (tmp_path / "host_plugin.py").write_text(HOST)
+    (tmp_path / "spec.json").write_text("{}")
+    found = run("-m", "arcane_framework.cli", "graph", "host_plugin:host", "--spec", "spec.json", cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert '    sink[("PluginServicesTidy")]\n' in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ("import", 1),
+        ("validator", 1),
+        ("build", 1),
+        ("chain", 1),
+        ("exit", 1),
+        ("log", 0),
+        ("library log", 0),
+        ("picture", 0),
+    ],
+)
+def test_drawing_a_graph_shows_no_secret(tmp_path: Path, place: str, code: int) -> None:
+    (tmp_path / "leaky_plugin.py").write_text(LEAKY)
+    (tmp_path / "spec.json").write_text("{}")
+    (tmp_path / "pin").write_text("canary-two=?pin")
+    found = run(
+        *("-m", "arcane_framework.cli", "graph", "leaky_plugin:Leaky", "--spec", "spec.json"),
+        cwd=tmp_path,
+        PLACE=place,
+        ARCANE__PHRASE="canary one/+&:phrase",
+        ARCANE__PINCODE_FILE=str(tmp_path / "pin"),
+    )
+    assert found.returncode == code, found.stderr
+    assert "LEAK" in found.stdout + found.stderr
+    assert "***" in found.stdout + found.stderr
+    assert "canary" not in found.stdout + found.stderr
 
 
 def test_without_click_the_command_says_what_to_install(tmp_path: Path) -> None:

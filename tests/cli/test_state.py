@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from arcane_framework import BackfillPosition, BackfillState, Position, Quaranti
 from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.schema_hash import schema_hash
 from arcane_framework._core.services import NoMetrics
+from arcane_framework._core.storage import StoredObject
 from arcane_framework.cli import main
-from arcane_framework.cli.stream_report import verify
+from arcane_framework.cli.stream_report import read_report, verify
 from arcane_framework.commits import Manifest, StreamState
 from arcane_framework.sinks import JsonLinesSink
 from arcane_framework.storage import LocalStorage
@@ -218,8 +219,31 @@ def test_a_commit_during_the_verification_is_no_problem(lake: Path) -> None:
                 sink.close()
             return super().stat(name)
 
-    assert verify(Busy(lake), "numbers") == []
+    assert verify(Busy(lake), read_report(LocalStorage(lake), "numbers")) == []
     assert Busy.committed
+
+
+def test_the_log_is_listed_once_and_each_entry_read_once(lake: Path) -> None:
+    calls: list[str] = []
+
+    class Counting(LocalStorage):
+        def folder(self, name: str) -> "Counting":
+            return Counting(f"{lake}/{name}")
+
+        def list(self, prefix: str = "") -> Iterator[StoredObject]:
+            calls.append(f"list {prefix}")
+            return super().list(prefix)
+
+        def read(self, name: str) -> bytes:
+            calls.append(f"read {name}")
+            return super().read(name)
+
+    storage = Counting(lake)
+    report = read_report(storage, "numbers")
+    log = [f"read _arcane/log/{seq:020}.json" for seq in (1, 2, 3)]
+    assert calls == ["list _arcane/log", *log]
+    assert verify(storage, report) == []
+    assert calls == ["list _arcane/log", *log, "list "]
 
 
 def test_what_may_be_a_token_or_a_link_in_a_watermark_is_hidden(arcane: Arcane, tmp_path: Path) -> None:

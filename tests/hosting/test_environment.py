@@ -136,12 +136,12 @@ def test_63_levels_inside_the_spec_are_read() -> None:
     assert read(STREAMCONTEXT__SPEC=text).spec == json.loads(text)
 
 
-@pytest.mark.parametrize("stream_id", ["a/b", "/", "..", ".", "a\\b", "x" * 1_025])
+@pytest.mark.parametrize("stream_id", ["a/b", "/", "..", ".", "a\\b", "x" * 256, "ä" * 128])
 def test_a_stream_id_that_is_no_folder_name_is_refused(stream_id: str) -> None:
     (problem,) = problems_of({**COMPLETE, "STREAMCONTEXT__STREAM_ID": stream_id})
     assert problem.startswith(
         "STREAMCONTEXT__STREAM_ID: names the stream's folder, so it cannot hold '/' or a backslash, "
-        "be '.' or '..', or be longer than 1024 bytes (got "
+        "be '.' or '..', or be longer than 255 bytes (got "
     )
 
 
@@ -153,7 +153,7 @@ def test_unprintable_characters_in_names_are_refused(variable: str, text: str) -
     )
 
 
-@pytest.mark.parametrize("stream_id", ["orders", "Orders_1.v2", "a..b", "заказы", "with blank"])
+@pytest.mark.parametrize("stream_id", ["orders", "Orders_1.v2", "a..b", "заказы", "with blank", "x" * 255])
 def test_ordinary_stream_ids_are_allowed(stream_id: str) -> None:
     assert read(STREAMCONTEXT__STREAM_ID=stream_id).identity.stream_id == stream_id
 
@@ -310,6 +310,28 @@ def test_a_local_run_needs_a_file_and_a_plugin_only(tmp_path: Path) -> None:
     settings = read_environment({}, options)
     assert settings.spec == {"sinkLocation": "/lake", "source": {"rows": 5}}
     assert settings.identity == StreamIdentity("local", "Orders")
+
+
+def test_a_kind_that_is_only_the_name_after_the_module_becomes_that_of_the_builder(tmp_path: Path) -> None:
+    settings = read_environment({}, local(tmp_path / "s.json", "{}", stream_kind=None, plugin="plugin:host"))
+    assert (settings.identity.stream_kind, settings.kind_is_assumed) == ("host", True)
+    settled = settings.for_builder("Orders")
+    assert (settled.identity, settled.kind_is_assumed) == (StreamIdentity("local", "Orders"), False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "options", "kind"),
+    [
+        ({}, {"stream_kind": "Given", "plugin": "plugin:host"}, "Given"),
+        ({"STREAMCONTEXT__STREAM_KIND": "Set"}, {"stream_kind": None, "plugin": "plugin:host"}, "Set"),
+        ({}, {"stream_kind": None, "plugin": "EntryPoint"}, "EntryPoint"),
+    ],
+)
+def test_a_kind_that_was_given_stays(
+    tmp_path: Path, environ: dict[str, str], options: dict[str, str | None], kind: str
+) -> None:
+    settings = read_environment(environ, local(tmp_path / "s.json", "{}", **options))
+    assert settings.for_builder("Orders").identity.stream_kind == kind
 
 
 def test_options_replace_the_environment(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from arcane_framework._core.errors import (
     OutcomeUnknownError,
     SchemaInconsistentError,
     SchemaMismatchError,
-    StreamStopped,
     TransientStreamError,
 )
 from arcane_framework.hosting.exit_codes import exit_code
@@ -18,30 +17,18 @@ from arcane_framework.hosting.exit_codes import exit_code
 
 @pytest.mark.parametrize("backfilling", [False, True])
 def test_a_stream_that_ends_by_itself_exits_with_0(backfilling: bool) -> None:
-    assert exit_code(None, interrupted=False, backfilling=backfilling) == 0
+    assert exit_code(None, backfilling=backfilling, completed=True) == 0
 
 
-@pytest.mark.parametrize("error", [None, StreamStopped(), KeyboardInterrupt()])
-def test_a_signal_while_streaming_exits_with_0(error: BaseException | None) -> None:
-    assert exit_code(error, interrupted=True, backfilling=False) == 0
+def test_a_signal_while_streaming_exits_with_0() -> None:
+    assert exit_code(None, backfilling=False) == 0
 
 
-@pytest.mark.parametrize("error", [None, StreamStopped(), KeyboardInterrupt()])
-def test_a_signal_in_a_backfill_exits_with_2(error: BaseException | None) -> None:
-    assert exit_code(error, interrupted=True, backfilling=True) == 2
-
-
-@pytest.mark.parametrize("error", [StreamStopped(), KeyboardInterrupt()])
-def test_a_backfill_cut_short_exits_with_2_even_if_the_signal_was_not_recorded(error: BaseException) -> None:
-    assert exit_code(error, interrupted=False, backfilling=True) == 2
-
-
-def test_a_signal_after_the_backfill_has_completed_exits_with_0() -> None:
-    assert exit_code(None, interrupted=True, backfilling=True, completed=True) == 0
+def test_a_signal_in_a_backfill_exits_with_2() -> None:
+    assert exit_code(None, backfilling=True) == 2
 
 
 @pytest.mark.parametrize("backfilling", [False, True])
-@pytest.mark.parametrize("interrupted", [False, True])
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -54,32 +41,27 @@ def test_a_signal_after_the_backfill_has_completed_exits_with_0() -> None:
         (ArcaneError("x"), 1),
         (ValueError("x"), 1),
         (MemoryError(), 1),
-        (SystemExit(0), 1),
-        (GeneratorExit(), 1),
     ],
 )
-def test_an_error_exits_with_the_code_of_its_class(
-    error: BaseException, code: int, interrupted: bool, backfilling: bool
-) -> None:
-    assert exit_code(error, interrupted=interrupted, backfilling=backfilling) == code
+def test_an_error_exits_with_the_code_of_its_class(error: Exception, code: int, backfilling: bool) -> None:
+    assert exit_code(error, backfilling=backfilling) == code
 
 
 @pytest.mark.parametrize(("reported", "code"), [(True, 0), (False, 2)])
 def test_a_schema_mismatch_exits_with_0_only_when_it_was_reported(reported: bool, code: int) -> None:
-    error = SchemaMismatchError("x")
-    assert exit_code(error, interrupted=False, backfilling=False, mismatch_reported=reported) == code
+    assert exit_code(SchemaMismatchError("x"), backfilling=False, mismatch_reported=reported) == code
 
 
 def test_a_schema_mismatch_counts_as_not_reported_unless_said() -> None:
-    assert exit_code(SchemaMismatchError("x"), interrupted=False, backfilling=False) == 2
+    assert exit_code(SchemaMismatchError("x"), backfilling=False) == 2
 
 
 @pytest.mark.parametrize("handled", [0, 1, 2, 7, 255])
 @pytest.mark.parametrize("error", [None, ValueError("x"), SchemaMismatchError("x"), TransientStreamError("x")])
-def test_the_code_of_the_plugins_own_handler_wins(error: BaseException | None, handled: int) -> None:
-    assert exit_code(error, interrupted=True, backfilling=True, handled=handled) == handled
+def test_the_code_of_the_plugins_own_handler_wins(error: Exception | None, handled: int) -> None:
+    assert exit_code(error, backfilling=True, handled=handled) == handled
 
 
 @pytest.mark.parametrize("handled", [256, 512, -1])
 def test_a_code_that_the_operating_system_would_cut_is_a_failure(handled: int) -> None:
-    assert exit_code(ValueError("x"), interrupted=False, backfilling=False, handled=handled) == 1
+    assert exit_code(ValueError("x"), backfilling=False, handled=handled) == 1

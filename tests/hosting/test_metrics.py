@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from arcane_framework._core.context import SpecModel, StreamContext
 from arcane_framework._core.services import Metrics, Mode
 from arcane_framework.hosting.logging import make_logger
-from arcane_framework.hosting.metrics import DogStatsDMetrics, snake_case_kind, stream_tags
+from arcane_framework.hosting.metrics import DogStatsDMetrics, custom_tags, snake_case_kind, stream_tags
 from arcane_framework.hosting.redaction import redact
 
 NEVER = 3600.0
@@ -91,17 +92,39 @@ def test_a_kinds_tag_is_in_snake_case(kind: str, tag: str) -> None:
     assert snake_case_kind(kind) == tag
 
 
-def test_a_streams_tags_name_it_and_its_source() -> None:
-    assert stream_tags(
-        "RestApiFixedAuth", Mode.BACKFILL, "orders", location="api.example", entity="/v1/x", custom={"team": "a"}
-    ) == {
+def test_a_streams_tags_name_it() -> None:
+    assert stream_tags("RestApiFixedAuth", Mode.BACKFILL, "orders", custom={"team": "a"}) == {
         "kind": "rest_api_fixed_auth",
         "mode": "backfill",
         "stream_id": "orders",
-        "stream_source_location": "api.example",
-        "stream_source_entity": "/v1/x",
         "team": "a",
     }
+
+
+class Labels(SpecModel):
+    metric_tags: dict[str, str] | None = None
+
+
+class Labelled(StreamContext):
+    observability: Labels | None = None
+
+
+class Unlabelled(StreamContext):
+    observability: str = "on"
+
+
+@pytest.mark.parametrize(
+    ("context", "tags"),
+    [
+        (Labelled(observability=Labels(metric_tags={"team": "a"})), {"team": "a"}),
+        (Labelled(observability=Labels()), {}),
+        (Labelled(), {}),
+        (Unlabelled(), {}),
+        (StreamContext(), {}),
+    ],
+)
+def test_custom_tags_are_those_of_the_contexts_field(context: StreamContext, tags: dict[str, str]) -> None:
+    assert custom_tags(context) == tags
 
 
 def test_custom_tags_cannot_replace_those_of_the_stream() -> None:
@@ -126,8 +149,8 @@ def test_counters_are_added_up_and_gauges_keep_the_last_value(agent: socket.sock
 
 
 def test_every_value_has_the_tags_with_the_prefix(agent: socket.socket, opened: Opened) -> None:
-    tags = stream_tags("RestApiFixedAuth", Mode.STREAM, "orders", location="api.example:8443", custom={"team": "a"})
-    metrics = opened.metrics.with_tags(tags)
+    tags = stream_tags("RestApiFixedAuth", Mode.STREAM, "orders", custom={"team": "a"})
+    metrics = opened.metrics.with_tags({**tags, "stream_source_location": "api.example:8443"})
     metrics.with_tags({"shard": "3"}).increment("backfill.shards_completed")
     metrics.gauge("watermark.age", 1)
     opened.metrics.flush()

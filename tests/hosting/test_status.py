@@ -388,37 +388,18 @@ def test_a_stop_while_waiting_counts_as_not_reported(start: StartCluster) -> Non
     assert cluster.refusal(wait=stopped) == "the stream was told to stop before it succeeded"
 
 
-def test_outside_a_cluster_the_mismatch_is_logged_and_kept(tmp_path: Path) -> None:
+def test_outside_a_cluster_the_mismatch_is_logged_and_kept() -> None:
     log = io.StringIO()
-    status = LocalStatus("orders", make_logger(stream=log), tmp_path / "state")
+    status = LocalStatus(make_logger(stream=log))
     assert status.mismatch is None
     status.report_schema_mismatch("column added: total")
     assert status.mismatch == "column added: total"
-    assert (tmp_path / "state" / "orders.schema-mismatch").read_text() == "column added: total\n"
     line = json.loads(log.getvalue())
     assert (line["level"], line["event"], line["detail"]) == (
         "warning",
         "the schema has changed, start a backfill to reload the stream",
         "column added: total",
     )
-
-
-def test_without_a_folder_no_marker_is_written() -> None:
-    log = io.StringIO()
-    LocalStatus("orders", make_logger(stream=log)).report_schema_mismatch("x")
-    assert len(log.getvalue().splitlines()) == 1
-
-
-def test_a_marker_that_cannot_be_written_counts_as_not_reported(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("a file")
-    with pytest.raises(TransientStreamError) as caught:
-        LocalStatus("orders", make_logger(stream=io.StringIO()), tmp_path / "state").report_schema_mismatch("x")
-    assert str(caught.value) == f"{tmp_path / 'state' / 'orders.schema-mismatch'} could not be written: File exists"
-
-
-def test_a_marker_stays_in_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError):
-        LocalStatus("../orders", make_logger(stream=io.StringIO()), tmp_path)
 
 
 def choose(environ: dict[str, str]) -> StatusService:

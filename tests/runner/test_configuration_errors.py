@@ -189,7 +189,7 @@ def test_a_backfill_of_a_source_without_one_is_refused_before_the_sink_is_touche
     assert stream.rows() == [*range(12)]
 
 
-LONG = "x" * 1025
+LONG = "x" * 256
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ LONG = "x" * 1025
 def test_a_stream_id_that_is_no_folder_name_is_refused(stream: Stream, stream_id: str, shown: str) -> None:
     assert stream.run(STREAMCONTEXT__STREAM_ID=stream_id).configuration_error == (
         f"{CANNOT_START}STREAMCONTEXT__STREAM_ID: names the stream's folder, so it cannot hold '/' or a backslash, "
-        f"be '.' or '..', or be longer than 1024 bytes (got {shown})"
+        f"be '.' or '..', or be longer than 255 bytes (got {shown})"
     )
     assert not stream.lake.exists()
 
@@ -244,6 +244,15 @@ def test_a_local_run_needs_a_spec_file_only(stream: Stream) -> None:
     assert missing == f"{CANNOT_START}--spec: missing.yaml cannot be read (No such file or directory)"
     with stream.start(nothing, NUMBERS, "--spec", str(broken)) as running:
         assert running.end().configuration_error == f"{CANNOT_START}--spec: {broken} is not YAML (line 1, column 16)"
+
+
+def test_the_kind_of_a_host_object_in_a_local_run_is_its_builders_name(stream: Stream) -> None:
+    spec = stream.folder / "spec.json"
+    spec.write_text(json.dumps({"sinkLocation": str(stream.lake)}))
+    nothing = {name: value for name, value in stream.environment().items() if not name.startswith("STREAMCONTEXT")}
+    with stream.start(nothing, f"{PLUGINS}.hosts:plain", "--spec", str(spec)) as running:
+        ended = running.end()
+    assert (ended.code, {line["streamKind"] for line in ended.log}) == (0, {"Numbers"})
 
 
 def test_options_go_before_the_environment_and_the_override_over_the_spec(stream: Stream) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from arcane_framework import (
     to_sink,
 )
 from arcane_framework.operators import gather, prefetch, rebatch
-from arcane_framework.sinks import ParquetSink
+from arcane_framework.sinks import ParquetSink, PartLayout, Segments
 from arcane_framework.testing import (
     CapturedStatus,
     ScriptedSource,
@@ -387,6 +388,64 @@ def test_a_stream_that_still_runs_has_no_exit_code(arcane_stream: StreamTestFact
         "log:\n"
         "  2026-01-01T00:00:00+00:00 info starting mode=stream watermark=None anything_to_do=True"
     )
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda test: test.advance(1),
+        lambda test: test.rows(),
+        lambda test: test.table(),
+        lambda test: test.quarantined(),
+        lambda test: test.files(),
+        lambda test: test.position(),
+        lambda test: test.commits(),
+    ],
+)
+def test_a_stream_that_was_never_started_says_so(
+    arcane_stream: StreamTestFactory, ask: Callable[[StreamTest], object]
+) -> None:
+    test = arcane_stream(reading(Counting()), SPEC)
+    with pytest.raises(AssertionError, match=r"^stream 'test' was never started: call start\(\)$"):
+        ask(test)
+
+
+def test_a_failed_assertion_shows_how_the_stream_is(arcane_stream: StreamTestFactory) -> None:
+    test = arcane_stream(reading(Counting()), SPEC)
+    assert repr(test) == "<StreamTest 'test', never started>"
+    test.start()
+    assert repr(test) == "<StreamTest 'test', running>"
+    test.stop()
+    assert repr(test) == "<StreamTest 'test', exit code 0>"
+    cut = ScriptedSource(SCHEMA, [TransientStreamError("the line is cut")])
+    test.restart(builder=reading(cut))
+    assert repr(test) == "<StreamTest 'test', exit code 2, error: TransientStreamError: the line is cut>"
+
+
+def test_a_folder_that_no_stream_has_is_refused(arcane_stream: StreamTestFactory) -> None:
+    test = arcane_stream(reading(Counting()), SPEC).start()
+    assert test.rows("backfill") == test.quarantined() == []
+    test.advance(60)
+    with pytest.raises(AssertionError) as caught:
+        test.rows("backfil")
+    assert str(caught.value) == (
+        "stream 'test' has no folder 'backfil': rows are in 'data', 'backfill', '_arcane/quarantine'; "
+        "folders there now: 'data', 'schema'"
+    )
+    assert test.rows("data/") == rows(1)
+
+
+def test_a_folder_named_by_the_sinks_settings_can_be_read(arcane_stream: StreamTestFactory) -> None:
+    class Renamed(StreamGraphBuilder[SinkContext]):
+        def build_graph(self, context: SinkContext) -> RunnableGraph:
+            layout = PartLayout(segments=Segments(data="rows"), partition_by_date=True)
+            sink = ParquetSink(self.services.storage(context.sink_location), part_layout=layout)
+            return self.start(Counting()).pipe(to_sink(sink))
+
+    test = arcane_stream(Renamed, SPEC).start()
+    test.advance(60)
+    assert test.rows("rows") == test.rows("rows/_batch_date=2026-01-01") == rows(1)
+    assert test.rows() == []
 
 
 def test_a_running_stream_is_neither_started_nor_restarted(arcane_stream: StreamTestFactory) -> None:
