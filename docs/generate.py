@@ -363,10 +363,12 @@ def _doc(member: ast.FunctionDef) -> str:
 
 
 def _inherited_doc(value: type, name: str) -> str:
-    """A method without a docstring implements what a base or a protocol says."""
+    """A method without a docstring implements what a base or a protocol says; arguments are said by the class."""
+    if name == "__init__":
+        return ""
     for base in value.__mro__[1:]:
         found = inspect.getdoc(base.__dict__[name]) if name in base.__dict__ else None
-        if found and base is not object:
+        if found:
             return f"See `{base.__name__}`: {found.splitlines()[0]}"
     return ""
 

@@ -22,6 +22,9 @@ from arcane_framework._core.services import Metrics, Mode, Services
 from arcane_framework._core.sink import CommitReport, Committed, Sink, SinkRun
 from arcane_framework._core.source import Source
 
+QUARANTINE_BYTES = 64 << 20
+"""What may be set aside between two commits; it is held in memory until a watermark covers it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -153,6 +156,11 @@ class Delivery:
         for group in self._buffer.fill(batch.data):
             self._write(group)
         self._ledger.add(batch)
+        if self._ledger.quarantined_bytes > QUARANTINE_BYTES:
+            raise FatalStreamError(
+                f"more than {QUARANTINE_BYTES >> 20} MiB of rows were set aside since the last commit: "
+                "correct the schema, or let the source give watermarks more often"
+            )
         if batch.watermark is not None and (self._ledger.full or self._clock.monotonic() >= self._due()):
             self._commit(self._moved())
         self._set_timer()

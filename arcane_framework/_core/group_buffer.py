@@ -6,6 +6,10 @@ import pyarrow as pa
 
 Slices = Sequence[pa.RecordBatch]
 
+PINNED_FACTOR = 4
+PINNED_BYTES = 1 << 16
+"""A batch is copied when the buffers behind it are larger than four times its rows and 64 KiB."""
+
 
 class GroupBuffer:
     """An open group as zero-copy slices, cut at exactly `max_rows` rows or about `max_bytes` bytes.
@@ -24,6 +28,7 @@ class GroupBuffer:
 
     def fill(self, data: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
         """Take all rows of `data`, giving out each group that gets full on the way."""
+        data = _unpinned(data)
         offset = 0
         row_bytes = data.nbytes / data.num_rows if data.num_rows else 0.0  # measured once: it walks all columns
         while offset < data.num_rows:
@@ -58,6 +63,13 @@ class GroupBuffer:
         self.rows = sum(piece.num_rows for piece in tail)
         self.nbytes = sum(piece.nbytes for piece in tail)
         return head
+
+
+def _unpinned(data: pa.RecordBatch) -> pa.RecordBatch:
+    """A copy of a few rows cut out of a large batch, which would otherwise be held as a whole."""
+    if data.num_rows == 0 or data.get_total_buffer_size() <= PINNED_FACTOR * data.nbytes + PINNED_BYTES:
+        return data
+    return data.take(pa.array(range(data.num_rows), pa.int64()))
 
 
 def split(slices: Slices, rows: int) -> tuple[list[pa.RecordBatch], list[pa.RecordBatch]]:

@@ -26,6 +26,7 @@ class Ledger:
         covered: How many of them the last watermark covers.
         watermark: The last watermark since the last commit; None when there was none.
         quarantined: Rows set aside that the last watermark covers.
+        quarantined_bytes: Bytes of all rows set aside since the last commit.
     """
 
     def __init__(self, max_rows: int, max_bytes: int, *, holding: bool = True) -> None:
@@ -37,6 +38,7 @@ class Ledger:
     def start_over(self, left: Sequence[pa.RecordBatch], quarantined: Sequence[QuarantinedRow] = ()) -> None:
         """What the last watermark covers has been committed; what is `left` is beyond it."""
         self._quarantined_beyond = list(quarantined)
+        self.quarantined_bytes = sum(len(row.raw) for row in quarantined)
         self._held = list(left)
         self.rows: int = sum(piece.num_rows for piece in left)
         self._nbytes: int = sum(piece.nbytes for piece in left)
@@ -70,6 +72,7 @@ class Ledger:
         if batch.num_rows or batch.quarantined:
             self._nbytes += batch.nbytes
         self._quarantined_beyond.extend(batch.quarantined)
+        self.quarantined_bytes += sum(len(row.raw) for row in batch.quarantined)
         if batch.watermark is not None:
             self.watermark = batch.watermark
             self.cover_all()

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.types as pat
 
 from arcane_framework._core.batch import QuarantinedRow
 from arcane_framework._core.errors import SchemaInconsistentError
 
 Row = Mapping[str, Any]
+Arrow = TypeVar("Arrow", pa.RecordBatch, pa.Table)
 
 
 def no_rows(schema: pa.Schema) -> pa.RecordBatch:
@@ -60,8 +62,15 @@ def _sort_out(rows: Sequence[Row], schema: pa.Schema, location: str) -> tuple[li
             good.append(row)
         else:
             place = f"{location}, row {number}" if location else f"row {number}"
-            bad.append(QuarantinedRow(reason, place, json.dumps(row, default=str, ensure_ascii=False)))
+            bad.append(QuarantinedRow(reason, place, _text(row)))
     return good, bad
+
+
+def _text(row: Row) -> str:
+    try:
+        return json.dumps(row, default=str)
+    except (TypeError, ValueError, RecursionError):  # what is set aside is what fits nowhere
+        return repr(row)
 
 
 def _misfit(row: Row, schema: pa.Schema) -> str | None:
@@ -79,3 +88,17 @@ def _misfit(row: Row, schema: pa.Schema) -> str | None:
         except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
             return f"column {field.name!r} holds a {type(value).__name__} that does not fit {field.type}"
     return None
+
+
+def without_dictionaries(data: Arrow) -> Arrow:
+    """The same rows with dictionary columns as plain ones.
+
+    Joined or read back, a dictionary type would have to hold the values of all batches together, which a
+    small index (int8) cannot; Parquet makes dictionaries of its own.
+    """
+    if not any(map(pat.is_dictionary, data.schema.types)):
+        return data
+    fields = [
+        field.with_type(field.type.value_type) if pat.is_dictionary(field.type) else field for field in data.schema
+    ]
+    return data.cast(pa.schema(fields, metadata=data.schema.metadata))

@@ -11,7 +11,7 @@ from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.graph import NamedOperator
 from arcane_framework._core.group_buffer import GroupBuffer
 from arcane_framework._core.ledger import Ledger
-from arcane_framework._core.rows import no_rows
+from arcane_framework._core.rows import no_rows, without_dictionaries
 from arcane_framework._core.segment import Segment, segment_of
 
 _UNBOUNDED = 1 << 62
@@ -25,6 +25,7 @@ def rebatch(
     A batch is cut at exactly `rows` rows (or about `nbytes` bytes), wherever that falls. A watermark is
     passed on when, since the last one passed on, that much has come or `within` has passed: the batch is
     cut there and carries it. A watermark never moves over a row; one inside a batch gives way to the next.
+    Dictionary columns become plain ones.
 
     Args:
         rows: Rows of a batch; None for no bound.
@@ -72,6 +73,7 @@ class _Rebatch:
         self._schema: pa.Schema | None = None
 
     def on_next(self, batch: Batch) -> None:
+        batch = batch.with_data(without_dictionaries(batch.data))
         if self._schema is None or not batch.data.schema.equals(self._schema):
             self._flush()
             self._schema = batch.data.schema

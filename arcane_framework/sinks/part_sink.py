@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from arcane_framework._core.batch import QuarantinedRow
 from arcane_framework._core.errors import FatalStreamError, FencedError
 from arcane_framework._core.position import BackfillState, Position
+from arcane_framework._core.rows import without_dictionaries
 from arcane_framework._core.schema_hash import schema_hash
 from arcane_framework._core.services import Mode
 from arcane_framework._core.sink import Committed, Grouping, Sink, SinkRun
@@ -20,6 +21,7 @@ from arcane_framework.commits.log import CommitLog
 from arcane_framework.sinks.background_writer import BackgroundWriter
 from arcane_framework.sinks.layout_settings import PartLayout
 from arcane_framework.sinks.part_file import Encoder, PartFile
+from arcane_framework.sinks.storable import check_nulls, check_schema
 
 WRITER_BYTES = 16 << 20
 """Encoded bytes that may wait to be staged."""
@@ -70,6 +72,7 @@ class PartSink(Sink):
     # Called by the graph.
 
     def open(self, run: SinkRun) -> Position:
+        check_schema(run.schema)
         storage = self._root.folder(run.stream.stream_id)
         storage.probe()
         log = CommitLog(storage, run.stream, run.schema_hash, run.clock, run.log)
@@ -88,6 +91,8 @@ class PartSink(Sink):
         self._remove_replaced_backfill()
 
     def write(self, group: pa.Table) -> None:
+        check_nulls(group)
+        group = without_dictionaries(group)
         part = self._open_part
         if part is not None and not part.schema.equals(group.schema):
             self._finish_part()
@@ -102,7 +107,7 @@ class PartSink(Sink):
     def quarantine(self, rows: Sequence[QuarantinedRow]) -> None:
         name = layout.part_name(self._opened.log.next_seq, len(self._staged), self._opened.run.schema_hash, ".jsonl")
         part = PartFile(self._opened.storage, f"{layout.QUARANTINE}/{name}", self._opened.writer, kind="quarantine")
-        part.write(b"".join(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n" for row in rows))
+        part.write(b"".join(json.dumps(asdict(row)).encode() + b"\n" for row in rows))
         self._staged.append(part.finish(rows=len(rows)))
 
     def commit(self, position: Position) -> Committed:
@@ -228,7 +233,7 @@ class PartSink(Sink):
         if self._opened.storage.stat(name) is None:
             metadata = {} if self._layout.merge_key is None else {"ARCANE_MERGE_KEY_NAME": self._layout.merge_key}
             target = pa.BufferOutputStream()
-            pq.write_table(schema.with_metadata(metadata).empty_table(), target)
+            pq.write_table(without_dictionaries(schema.with_metadata(metadata).empty_table()), target)
             self._opened.storage.create(name, target.getvalue().to_pybytes())
 
     def _write_metadata(self) -> None:

@@ -24,6 +24,17 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
+def _umask() -> int:
+    # There is no other way to ask for it than to set it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+"""Read once, when nothing else is running yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One name in a folder. A symbolic link is neither a file nor a folder."""
@@ -78,7 +89,7 @@ class Disk:
     def sync_file(self, descriptor: int) -> None:
         """The file is complete: give it its final mode and make the content durable."""
         # Private while it is written; finished, it is for readers of the lake, who may be other users.
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, 0o666 & ~_UMASK)
         os.fsync(descriptor)
 
     def close_file(self, descriptor: int) -> None:

@@ -42,9 +42,9 @@ _ATTEMPTS = 5
 class LocalStorage(Storage):
     """See `Storage`. Needs a POSIX file system with hard links.
 
-    Files have mode 0600. Symbolic links below the root are never followed: reading or writing through one is
-    a `ConfigurationError`, listings leave them out. On a disk, unlike in a bucket, `a` and `a/b` cannot both exist;
-    a folder stays when its last object is deleted.
+    Files have mode 0600 while they are written, then what the umask leaves. Symbolic links below the root are
+    never followed: reading or writing through one is a `ConfigurationError`, listings leave them out. On a disk,
+    unlike in a bucket, `a` and `a/b` cannot both exist; a folder stays when its last object is deleted.
     """
 
     def __init__(self, root: str | os.PathLike[str], disk: Disk | None = None) -> None:

@@ -42,6 +42,53 @@ def test_every_environment_variable_is_described() -> None:
     assert variables - described == set()
 
 
+def test_the_reference_speaks_to_people() -> None:
+    text = "".join(generate.generate().values())
+    assert "Initialize self" not in text
+    settings = generate.settings_page()
+    assert "| `rowsPerGroup` | whole number greater than 0 | 100,000 |" in settings
+    assert "| `nbytes` | whole number | 128 MiB |" in settings
+    assert "Annotated" not in settings
+    assert "<<" not in settings
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        ("bool", "`True` or `False`"),
+        ("str | None", "text or `None`"),
+        ("Annotated[str, Field(min_length=1)]", "text, not empty"),
+        ("Annotated[Seconds, Field(gt=timedelta(0))]", "duration greater than 0"),
+        ("tuple[PartitionField, ...]", "tuple of `PartitionField`"),
+        ("Literal['a', 'b']", "`'a'`, `'b'`"),
+    ],
+)
+def test_the_type_of_a_setting_is_put_into_words(annotation: str, words: str) -> None:
+    assert generate.setting_type(ast.parse(annotation, mode="eval").body) == words
+
+
+@pytest.mark.parametrize("annotation", ["Annotated[int, Field(gt=5)]", "Annotated[int, Field(le=0)]", "list[int]"])
+def test_a_type_without_words_is_noticed(annotation: str) -> None:
+    with pytest.raises(LookupError, match="no words for the"):
+        generate.setting_type(ast.parse(annotation, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    ("default", "words"),
+    [
+        ("128 << 20", "128 MiB"),
+        ("100_000", "100,000"),
+        ("1", "`1`"),
+        ("True", "`True`"),
+        ("timedelta(seconds=10)", "10 seconds"),
+        ("field(default_factory=Segments)", "`Segments()`"),
+    ],
+)
+def test_the_default_of_a_setting_is_put_into_words(default: str, words: str) -> None:
+    assert generate.setting_default(ast.parse(default, mode="eval").body) == words
+    assert generate.setting_default(None) == "required"
+
+
 # Links and names.
 
 

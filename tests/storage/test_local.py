@@ -144,6 +144,12 @@ def test_a_probe_leaves_no_file_behind(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
+def umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 def test_files_are_private_while_they_are_written_and_readable_afterwards(tmp_path: Path) -> None:
     modes = set()
 
@@ -158,7 +164,7 @@ def test_files_are_private_while_they_are_written_and_readable_afterwards(tmp_pa
     upload = storage.stage("c")
     storage.publish("c", upload.finish(), 0)
     assert modes == {0o600}
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"} == {0o644}
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"} == {0o666 & ~umask()}
 
 
 def test_temporary_names_cannot_be_foreseen(tmp_path: Path) -> None:
