@@ -1,20 +1,32 @@
 """`python -m arcane_framework.run [PLUGIN]`: runs one stream and ends with its exit code."""
 
 # ruff: noqa: E402 - the signals' handlers come before the imports
+import atexit
+import os
 import signal
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _OWNS_PROCESS = __name__ == "__main__"
 _received_early: list[int] = []
+_exit_code: list[int] = []
+
+
+def _leave() -> None:
+    if _exit_code:
+        drop_unwritable_output()
+        os._exit(_exit_code[0])
+
 
 if _OWNS_PROCESS:
+    # The first to be registered is the last to be called, after the handlers of plugins and profilers: beyond it
+    # there are only the exits of libraries in C++, and one that aborts there would replace the exit code.
+    atexit.register(_leave)
     # The imports below take a while, in which a signal would kill the process without a word or, as a container's
     # first process has it, be lost.
     for _number in _STOP_SIGNALS:
         signal.signal(_number, lambda number, _frame: _received_early.append(number))
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -120,6 +132,7 @@ def parse_options(arguments: Sequence[str]) -> RunOptions:
 if _OWNS_PROCESS:
     open_missing_streams()
     try:
-        sys.exit(main())
+        _exit_code.append(main())
+        sys.exit(_exit_code[0])
     finally:
-        drop_unwritable_output()
+        drop_unwritable_output()  # also when something else has ended the process, which `_leave` leaves alone

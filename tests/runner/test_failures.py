@@ -193,3 +193,11 @@ def test_every_line_of_the_log_has_the_streams_fields(stream: Stream) -> None:
     assert [line["event"] for line in ended.log][:: len(ended.log) - 1] == ["starting", "ended"]
     assert all(fields.items() <= line.items() for line in ended.log)
     assert ended.events("committed")[0] == {**ended.events("committed")[0], "rows": 3, "parts": 1, "watermark": "n=3"}
+
+
+def test_a_library_that_aborts_while_the_process_exits_does_not_change_the_exit_code(stream: Stream) -> None:
+    note = stream.folder / "note"
+    ended = stream.run(f"{PLUGINS}.aborts_at_exit:Numbers", None, NOTE_AT_EXIT=str(note))
+    assert ended.code == 0
+    assert note.read_text() == "left", "a plugin's own exit handlers are called"
+    assert stream.rows() == [*range(10)]
