@@ -10,7 +10,7 @@ from tests.runner.plugins.numbers_stream import Numbers
 __all__ = ["Numbers"]
 
 _libc = ctypes.CDLL(None)
-_libc.atexit(ctypes.cast(_libc.abort, ctypes.c_void_p))
+_libc.on_exit(ctypes.cast(_libc.abort, ctypes.c_void_p), None)
 
 
 def _note() -> None:
