@@ -153,9 +153,10 @@ class Delivery:
         self._source_ended = self._source_ended or batch.last
         if batch.num_rows and not batch.data.schema.equals(self._schema):
             self._change_schema(batch.data.schema)
-        for group in self._buffer.fill(batch.data):
+        nbytes = int(batch.data.nbytes)
+        for group in self._buffer.fill(batch.data, nbytes):
             self._write(group)
-        self._ledger.add(batch)
+        self._ledger.add(batch, nbytes)
         if self._ledger.quarantined_bytes > QUARANTINE_BYTES:
             raise FatalStreamError(
                 f"more than {QUARANTINE_BYTES >> 20} MiB of rows were set aside since the last commit: "
@@ -213,7 +214,7 @@ class Delivery:
             if schema is not None and not piece.schema.equals(schema):
                 self._write(self._buffer.take())
             schema = piece.schema
-            for group in self._buffer.fill(piece):
+            for group in self._buffer.fill(piece, piece.nbytes):
                 self._write(group)
         self._write(self._buffer.take())
 

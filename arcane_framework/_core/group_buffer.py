@@ -8,7 +8,7 @@ Slices = Sequence[pa.RecordBatch]
 
 PINNED_FACTOR = 4
 PINNED_BYTES = 1 << 16
-"""A batch is copied when the buffers behind it are larger than four times its rows and 64 KiB."""
+"""A batch is copied when the buffers behind its first column are larger than four times its rows and 64 KiB."""
 
 
 class GroupBuffer:
@@ -26,11 +26,16 @@ class GroupBuffer:
         self.rows: int = 0
         self.nbytes: int = 0
 
-    def fill(self, data: pa.RecordBatch) -> Iterator[list[pa.RecordBatch]]:
-        """Take all rows of `data`, giving out each group that gets full on the way."""
+    def fill(self, data: pa.RecordBatch, nbytes: int) -> Iterator[list[pa.RecordBatch]]:
+        """Take all rows of `data`, giving out each group that gets full on the way.
+
+        Args:
+            data: The rows.
+            nbytes: Their bytes, which the caller has counted: that walks all columns.
+        """
         data = _unpinned(data)
         offset = 0
-        row_bytes = data.nbytes / data.num_rows if data.num_rows else 0.0  # measured once: it walks all columns
+        row_bytes = nbytes / data.num_rows if data.num_rows else 0.0
         while offset < data.num_rows:
             room = self._max_rows - self.rows
             if row_bytes:
@@ -67,7 +72,10 @@ class GroupBuffer:
 
 def _unpinned(data: pa.RecordBatch) -> pa.RecordBatch:
     """A copy of a few rows cut out of a large batch, which would otherwise be held as a whole."""
-    if data.num_rows == 0 or data.get_total_buffer_size() <= PINNED_FACTOR * data.nbytes + PINNED_BYTES:
+    if data.num_rows == 0 or data.num_columns == 0:
+        return data
+    first = data.column(0)  # the columns of a batch are cut alike
+    if first.get_total_buffer_size() <= PINNED_FACTOR * first.nbytes + PINNED_BYTES:
         return data
     return data.take(pa.array(range(data.num_rows), pa.int64()))
 

@@ -56,21 +56,20 @@ class Ledger:
     def full(self) -> bool:
         """Whether enough rows have come for the next watermark to commit."""
         rows = self.rows + len(self.quarantined) + len(self._quarantined_beyond)
-        return rows >= self._max_rows or self._nbytes >= self._max_bytes
+        return rows >= self._max_rows or self._nbytes + self.quarantined_bytes >= self._max_bytes
 
     @property
     def quarantined_beyond(self) -> tuple[QuarantinedRow, ...]:
         """Rows set aside that the last watermark does not cover."""
         return tuple(self._quarantined_beyond)
 
-    def add(self, batch: Batch) -> None:
-        """Take note of a batch."""
+    def add(self, batch: Batch, nbytes: int) -> None:
+        """Take note of a batch whose rows have `nbytes` bytes."""
         if batch.num_rows:
             if self._holding:
                 self._held.append(batch.data)
             self.rows += batch.num_rows
-        if batch.num_rows or batch.quarantined:
-            self._nbytes += batch.nbytes
+            self._nbytes += nbytes
         self._quarantined_beyond.extend(batch.quarantined)
         self.quarantined_bytes += sum(len(row.raw) for row in batch.quarantined)
         if batch.watermark is not None:

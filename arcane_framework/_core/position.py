@@ -116,8 +116,8 @@ def json_object(watermark: Watermark) -> dict[str, Any]:
     if not isinstance(watermark, Mapping):
         raise FatalStreamError(f"a watermark must be a JSON object, a dict, not a {type(watermark).__name__}")
     try:
-        checked = _JSON_OBJECT.validate_python(dict(watermark), strict=True)
-        copied: dict[str, Any] = json.loads(json.dumps(checked, allow_nan=False, ensure_ascii=False).encode())
+        copied = _JSON_OBJECT.validate_python(dict(watermark), strict=True)  # copies what is nested, too
+        json.dumps(copied, allow_nan=False, ensure_ascii=False).encode()
         return copied
     except ValidationError as error:
         place = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])

@@ -82,12 +82,13 @@ class _Rebatch:
         if not batch.num_rows and batch.watermark is None and not batch.quarantined:
             self._observer.on_next(batch)
             return
-        groups = list(self._buffer.fill(batch.data))
+        nbytes = int(batch.data.nbytes)
+        groups = list(self._buffer.fill(batch.data, nbytes))
         at_the_end = batch.watermark is not None and not self._buffer.rows
         last = groups.pop() if groups and at_the_end else []
         for group in groups:
             self._emit(group)
-        self._ledger.add(batch)
+        self._ledger.add(batch, nbytes)
         if batch.watermark is not None and (self._ledger.full or at_the_end):
             self._flush(last)
         elif self._within is not None and self._timer.due is None:

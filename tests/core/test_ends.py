@@ -232,7 +232,7 @@ def test_a_few_rows_of_a_large_batch_do_not_hold_it() -> None:
 
     buffer = GroupBuffer(1000, 1 << 30)
     large = numbers(0, 1_000_000).data
-    assert list(buffer.fill(large.slice(5, 2))) == []
+    assert list(buffer.fill(large.slice(5, 2), 16)) == []
     (held,) = buffer.slices
     assert held.column(0).to_pylist() == [5, 6]
     assert held.get_total_buffer_size() < 100

@@ -53,3 +53,10 @@ def test_a_watermark_that_is_no_json_is_refused_without_showing_it(value: object
     assert str(caught.value) == (
         "a watermark must be a JSON object of texts, numbers, booleans, nulls, lists and objects; 'at' is not"
     )
+
+
+def test_a_watermark_is_copied_whole() -> None:
+    inner: list[int] = [1]
+    moved = Position().moved({"a": {"b": inner}}, backfilling=False)
+    inner.append(2)
+    assert moved.stream == {"a": {"b": [1]}}
