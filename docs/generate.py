@@ -41,7 +41,7 @@ VARIABLES: Final[Sequence[tuple[Sequence[str], str, str]]] = (
         "JSON merged deeply over the spec for this run (a JSON merge patch). The first of the two that is set counts.",
     ),
     ((environment.STREAM_ID,), "required, `local` in a local run", "Names the stream, its folder and its Job."),
-    ((environment.STREAM_KIND,), "required, the plugin's name in a local run", "The custom resource's kind."),
+    ((environment.STREAM_KIND,), "required, the builder's name in a local run", "The custom resource's kind."),
     ((environment.BACKFILL,), "`false`", "`true` reloads the stream in full; any letter case."),
     ((environment.BACKFILL_ID,), "", "The identity of one backfill: the same id resumes it, another id starts anew."),
     (

@@ -3,6 +3,7 @@
 import random
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -168,7 +169,7 @@ class StreamHost:
                 log = self._logger(settings, progress, secrets)
                 if progress is not None:
                     progress.redact_with(make_redactor(secrets))
-                metrics = self._metrics(settings, context, log, secrets)
+                metrics = self._metrics(settings, environ, context, log, secrets)
                 services = self._make_services(settings, kill_switch, log, metrics, progress or NoProgress())
                 with capture_library_logs(log):
                     graph = self._graph(services, context)
@@ -210,10 +211,19 @@ class StreamHost:
         context_type = self.builder.context_type(identity.stream_kind)
         return build_context(context_type, settings.spec, settings.secrets, identity)
 
-    def _metrics(self, settings: RunSettings, context: StreamContext, log: Logger, secrets: frozenset[str]) -> Metrics:
+    def _metrics(
+        self,
+        settings: RunSettings,
+        environ: Mapping[str, str],
+        context: StreamContext,
+        log: Logger,
+        secrets: frozenset[str],
+    ) -> Metrics:
         metrics = self._metrics_target
         if metrics is None:
-            if not settings.metrics_enabled:
+            # Outside a cluster there is seldom an agent, and a warning about it would only puzzle.
+            reachable = "KUBERNETES_SERVICE_HOST" in environ or Path(settings.datadog_socket_path).exists()
+            if not settings.metrics_enabled or not reachable:
                 return NoMetrics()
             metrics = DogStatsDMetrics(log, socket_path=settings.datadog_socket_path, redact=make_redactor(secrets))
         identity = settings.identity

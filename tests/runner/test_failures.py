@@ -201,3 +201,13 @@ def test_a_library_that_aborts_while_the_process_exits_does_not_change_the_exit_
     assert ended.code == 0
     assert note.read_text() == "left", "a plugin's own exit handlers are called"
     assert stream.rows() == [*range(10)]
+
+
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+def test_a_missing_agent_is_told_in_a_cluster_only(stream: Stream, host: str | None) -> None:
+    missing = str(stream.folder / "dsd.socket")
+    ended = stream.run(
+        METRICS_ENABLED=None, ARCANE_FRAMEWORK__DATADOG_SOCKET_PATH=missing, KUBERNETES_SERVICE_HOST=host
+    )
+    assert ended.code == 0
+    assert len(ended.events("metrics are not sent, the stream goes on")) == (0 if host is None else 1)
