@@ -56,7 +56,7 @@ VARIABLES: Final[Sequence[tuple[Sequence[str], str, str]]] = (
     (
         (environment.DATADOG_SOCKET_PATH,),
         f"`{metrics.DEFAULT_SOCKET_PATH}`",
-        "The DogStatsD socket; it need not exist.",
+        "The DogStatsD socket; it need not exist. Outside a cluster nothing is sent unless it does.",
     ),
     (
         ("ARCANE__<NAME>",),
