@@ -1,7 +1,7 @@
-import builtins
 import json
 import logging
 import pickle
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -410,14 +410,7 @@ def test_a_missing_spec_file_is_named(tmp_path: Path) -> None:
 
 
 def test_yaml_without_its_package_is_explained_and_json_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def refuse_yaml(name: str, *rest: Any) -> Any:
-        if name == "yaml":
-            raise ImportError(name)
-        return original(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", refuse_yaml)
+    monkeypatch.setitem(sys.modules, "yaml", None)
     path = tmp_path / "s.yaml"
     assert problems_of({}, local(path, "a: 1")) == (
         (
