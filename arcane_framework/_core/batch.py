@@ -1,6 +1,6 @@
 """What flows through a graph: Arrow rows with the source's position riding along."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,11 @@ class QuarantinedRow:
     reason: str
     location: str
     raw: str
+
+
+def raw_bytes(rows: Iterable[QuarantinedRow]) -> int:
+    """The size of what was set aside, as its texts say."""
+    return sum(len(row.raw) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Bytes of `data`, slices counted by what they show, and of the texts of quarantined rows."""
-        return int(self.data.nbytes) + sum(len(row.raw) for row in self.quarantined)
+        return int(self.data.nbytes) + raw_bytes(self.quarantined)
 
     def with_data(self, data: pa.RecordBatch) -> "Batch":
         """The same position with other rows: the way to change rows in an operator of one's own."""

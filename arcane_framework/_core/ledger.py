@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from arcane_framework._core.batch import Batch, QuarantinedRow, Watermark
+from arcane_framework._core.batch import Batch, QuarantinedRow, Watermark, raw_bytes
 from arcane_framework._core.group_buffer import split
 
 
@@ -38,7 +38,7 @@ class Ledger:
     def start_over(self, left: Sequence[pa.RecordBatch], quarantined: Sequence[QuarantinedRow] = ()) -> None:
         """What the last watermark covers has been committed; what is `left` is beyond it."""
         self._quarantined_beyond = list(quarantined)
-        self.quarantined_bytes = sum(len(row.raw) for row in quarantined)
+        self.quarantined_bytes = raw_bytes(quarantined)
         self._held = list(left)
         self.rows: int = sum(piece.num_rows for piece in left)
         self._nbytes: int = sum(piece.nbytes for piece in left)
@@ -71,7 +71,7 @@ class Ledger:
             self.rows += batch.num_rows
             self._nbytes += nbytes
         self._quarantined_beyond.extend(batch.quarantined)
-        self.quarantined_bytes += sum(len(row.raw) for row in batch.quarantined)
+        self.quarantined_bytes += raw_bytes(batch.quarantined)
         if batch.watermark is not None:
             self.watermark = batch.watermark
             self.cover_all()

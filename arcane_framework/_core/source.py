@@ -135,6 +135,13 @@ def not_a_batch(source: Source, item: object) -> FatalStreamError:
     return FatalStreamError(f"{type(source).__name__} yielded a {type(item).__name__}; a source yields Batch and Wait")
 
 
+def close_generator(generator: Iterator[Batch | Wait]) -> None:
+    """Run the `finally` of a source's generator now; a plain iterator has nothing to close."""
+    close = getattr(generator, "close", None)
+    if close is not None:
+        close()
+
+
 def snapshot(batch: Batch) -> Batch:
     """`batch` with a watermark that its source can no longer change."""
     return batch if batch.watermark is None else replace(batch, watermark=json_object(batch.watermark))

@@ -12,7 +12,7 @@ from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.segment import Segment, segment_of
 from arcane_framework._core.services import Metrics, Services
-from arcane_framework._core.source import Source, SourceRun, not_a_batch, snapshot
+from arcane_framework._core.source import Source, SourceRun, close_generator, not_a_batch, snapshot
 
 ARRIVAL_SECONDS = 60.0
 """How long the first batch may take to the sink, through operators on other threads or with a time."""
@@ -102,9 +102,7 @@ class _SourceLoop:
             if self._pull(generator):
                 self._emit_end()
         finally:
-            close = getattr(generator, "close", None)
-            if close is not None:
-                close()
+            close_generator(generator)
 
     def _wait_for_start(self) -> Start | None:
         # On the sink's own thread, with nothing waiting for its time, the first batch has been dropped for good.

@@ -13,7 +13,7 @@ from arcane_framework._core.errors import ConfigurationError, FatalStreamError, 
 from arcane_framework._core.rows import no_rows
 from arcane_framework._core.schema_hash import difference
 from arcane_framework._core.services import Mode
-from arcane_framework._core.source import Source, SourceRun, SourceTags, not_a_batch, snapshot
+from arcane_framework._core.source import Source, SourceRun, SourceTags, close_generator, not_a_batch, snapshot
 from arcane_framework.operators.hand_off import HandOff
 
 
@@ -149,9 +149,7 @@ class _Reader:
             if not self._stopping():
                 self.hand_off.end()
         finally:
-            close = getattr(generator, "close", None)
-            if close is not None:
-                close()
+            close_generator(generator)
 
     def _wait(self, wait: Wait) -> None:
         until = None if wait.seconds is None else self._clock.monotonic() + wait.seconds
