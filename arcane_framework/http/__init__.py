@@ -1,0 +1,1 @@
+"""HTTP as a source needs it: the one importer of HTTP transports."""

@@ -1,0 +1,1 @@
+"""Ready-made kinds: a context class and a builder each, found as entry points."""

@@ -1,0 +1,1 @@
+"""Schemas of others, and text that is read by them, as Arrow."""
