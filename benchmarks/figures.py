@@ -16,6 +16,9 @@ class Scale:
         part_rows: Rows of a part.
         backfill_rows: The lengths of the backfills whose memory is compared.
         starts: Processes started of each kind.
+        rest_pages: The shortest, the usual and the longest number of REST pages; the usual one is measured in rounds.
+        rest_page_rows: Rows of a page.
+        peers: Whether other projects' software is measured, too; that takes long, and installs it once.
     """
 
     rounds: int
@@ -24,12 +27,33 @@ class Scale:
     part_rows: int
     backfill_rows: tuple[int, ...]
     starts: int
+    rest_pages: tuple[int, int, int]
+    rest_page_rows: int
+    peers: bool
 
 
 FULL = Scale(
-    rounds=7, batches=5_000, parts=24, part_rows=100_000, backfill_rows=(100_000, 1_000_000, 3_000_000), starts=7
+    rounds=7,
+    batches=5_000,
+    parts=24,
+    part_rows=100_000,
+    backfill_rows=(100_000, 1_000_000, 3_000_000),
+    starts=7,
+    rest_pages=(10, 100, 500),
+    rest_page_rows=10_000,
+    peers=True,
 )
-TINY = Scale(rounds=1, batches=20, parts=2, part_rows=100, backfill_rows=(2_000, 4_000), starts=1)
+TINY = Scale(
+    rounds=1,
+    batches=20,
+    parts=2,
+    part_rows=100,
+    backfill_rows=(2_000, 4_000),
+    starts=1,
+    rest_pages=(1, 3, 7),
+    rest_page_rows=50,
+    peers=False,
+)
 
 
 @dataclass(frozen=True, slots=True)

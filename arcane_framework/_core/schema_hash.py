@@ -5,6 +5,8 @@ import hashlib
 import pyarrow as pa
 import pyarrow.types as pat
 
+from arcane_framework._core.raw_json import declared_schema
+
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 HASH_LENGTH = 7
 
@@ -13,9 +15,11 @@ def schema_hash(schema: pa.Schema) -> str:
     """Seven characters of `[0-9a-z]` that change when a column's name, type, order or nullability does.
 
     Made from a text of our own, not from the library's serialised bytes, so that a new release
-    of Arrow does not rename every part. Metadata does not count.
+    of Arrow does not rename every part. Metadata does not count. Rows of raw JSON text have the name of
+    their declared schema.
     """
-    number = int.from_bytes(hashlib.sha256(canonical_schema(schema).encode()).digest())
+    declared = declared_schema(schema) or schema
+    number = int.from_bytes(hashlib.sha256(canonical_schema(declared).encode()).digest())
     digits = []
     for _ in range(HASH_LENGTH):
         number, digit = divmod(number, len(_DIGITS))

@@ -18,10 +18,11 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, init=False)
 class FromEnvironment:
-    """Names the environment variables of a secret field, instead of those that follow from its name.
+    """Names the environment variables of a field, for a secret field instead of those that follow from its name.
 
     `Annotated[SecretStr, FromEnvironment("AZURE_STORAGE_CONNECTION", "ARCANE__CONNECTIONSTRING")]`
-    reads the first of them that is set and not empty.
+    reads the first of them that is set and not empty. On a field that is no secret it goes before the spec, and
+    the value is not hidden in logs.
     """
 
     names: tuple[str, ...]
@@ -60,7 +61,7 @@ class SpecReading:
                 result[key] = value
         for name, keys in found.items():
             self._read_field(model.model_fields[name], spec, keys, path, result)
-        self._fill_secrets(model, path, result)
+        self._fill_from_environment(model, path, result)
         return result
 
     def _read_field(
@@ -113,16 +114,18 @@ class SpecReading:
                 readings.append({key: self._read_value(items, item, (*path, key)) for key, item in value.items()})
         return {key: item for reading in readings for key, item in reading.items()} if readings else value
 
-    def _fill_secrets(self, model: type[BaseModel], path: Path, result: dict[str, Any]) -> None:
+    def _fill_from_environment(self, model: type[BaseModel], path: Path, result: dict[str, Any]) -> None:
         for name, info in model.model_fields.items():
-            if not _is_secret(info):
+            secret = _is_secret(info)
+            if not secret and _marker(info) is None:
                 continue
             spellings = field_spellings(name, info)
             names = _variables(spellings, info)
             self.variables[(*path, spellings[0])] = names
             if value := _first_set(names, self.environment):
-                self.secret_values.add(value)
                 result[spellings[0]] = value
+                if secret:
+                    self.secret_values.add(value)
 
 
 def field_spellings(name: str, info: FieldInfo) -> tuple[str, ...]:
@@ -163,10 +166,21 @@ def path_text(path: Path) -> str:
     return text
 
 
+def plain_variables(model: type[BaseModel]) -> frozenset[str]:
+    """The environment variables of a class's fields that are no secrets."""
+    fields = [info for info in model.model_fields.values() if not _is_secret(info)]
+    return frozenset(name for info in fields if (marker := _marker(info)) is not None for name in marker.names)
+
+
+def _marker(info: FieldInfo) -> FromEnvironment | None:
+    found = (*info.metadata, *_markers(info.annotation))
+    return next((marker for marker in found if isinstance(marker, FromEnvironment)), None)
+
+
 def _variables(spellings: Sequence[str], info: FieldInfo) -> tuple[str, ...]:
-    for marker in (*info.metadata, *_markers(info.annotation)):
-        if isinstance(marker, FromEnvironment):
-            return marker.names
+    marker = _marker(info)
+    if marker is not None:
+        return marker.names
     return (*(f"ARCANE__{spelling.replace('_', '').upper()}" for spelling in spellings), *spellings)
 
 

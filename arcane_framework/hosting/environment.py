@@ -1,7 +1,7 @@
 """Reads a run's settings from the environment and the command line: the only place that knows the variables' names."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
@@ -124,18 +124,27 @@ class RunSettings:
             return self
         return replace(self, identity=replace(self.identity, stream_kind=name), kind_is_assumed=False)
 
-    def credential_values(self) -> frozenset[str]:
+    def credential_values(self, plain: Collection[str] = ()) -> frozenset[str]:
         """See `credential_values`."""
-        return credential_values(self.secrets)
+        return credential_values(self.secrets, plain)
 
 
-def credential_values(variables: Mapping[str, str]) -> frozenset[str]:
+def credential_values(variables: Mapping[str, str], plain: Collection[str] = ()) -> frozenset[str]:
     """Values that no log line may show: of variables that are credentials by their name, and of `ARCANE__` secrets.
 
     Every `ARCANE__` variable that is not the framework's own may be a secret of the plugin. Those that a context
     reads from other variables are given by `secret_values`.
+
+    Args:
+        variables: With their values.
+        plain: Variables that a context reads as settings that are no secrets, in any letter case.
     """
-    return frozenset(value for name, value in variables.items() if value and _may_be_a_secret(name))
+    shown = {name.casefold() for name in plain}
+    return frozenset(
+        value
+        for name, value in variables.items()
+        if value and _may_be_a_secret(name) and name.casefold() not in shown
+    )
 
 
 def _may_be_a_secret(name: str) -> bool:

@@ -22,6 +22,7 @@ from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder
 from arcane_framework._core.kill_switch import KillSwitch
 from arcane_framework._core.services import Logger, Metrics, NoMetrics, NoProgress, Progress, Services
 from arcane_framework._core.source import Source
+from arcane_framework._core.spec_reading import plain_variables
 from arcane_framework.hosting.environment import RunSettings
 from arcane_framework.hosting.exit_codes import FAILED, exit_code
 from arcane_framework.hosting.failures import close_all, exits_as_errors, log_error
@@ -139,7 +140,7 @@ class StreamHost:
         try:
             with exits_as_errors():
                 context = self._context(settings)
-                secrets |= secret_values(context)
+                secrets = settings.credential_values(plain_variables(type(context))) | secret_values(context)
                 log = self._logger(settings, None, secrets)
                 services = self._make_services(settings, KillSwitch(self._clock), log, NoMetrics(), NoProgress())
                 with capture_library_logs(log):
@@ -165,7 +166,7 @@ class StreamHost:
         try:
             with exits_as_errors():
                 context = self._context(settings)
-                secrets = settings.credential_values() | secret_values(context)
+                secrets = settings.credential_values(plain_variables(type(context))) | secret_values(context)
                 log = self._logger(settings, progress, secrets)
                 if progress is not None:
                     progress.redact_with(make_redactor(secrets))

@@ -6,8 +6,10 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arcane_framework._core.errors import SchemaInconsistentError
-from arcane_framework._core.sink import Grouping
+from arcane_framework._core.errors import ConfigurationError, SchemaInconsistentError
+from arcane_framework._core.position import Position
+from arcane_framework._core.raw_json import declared_schema
+from arcane_framework._core.sink import Grouping, SinkRun
 from arcane_framework._core.storage import Storage
 from arcane_framework.sinks.layout_settings import PartLayout
 from arcane_framework.sinks.part_file import Encoder, PartFile
@@ -53,6 +55,14 @@ class ParquetSink(PartSink):
     ) -> None:
         super().__init__(storage, grouping=grouping, part_layout=part_layout)
         self._parquet = parquet
+
+    def open(self, run: SinkRun) -> Position:
+        if declared_schema(run.schema) is not None:
+            raise ConfigurationError(
+                "the source gives rows as raw JSON text, which a Parquet file cannot hold as columns: "
+                "let the source read them by its schema, or write them with JsonLinesSink"
+            )
+        return super().open(run)
 
     def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
         return _ParquetEncoder(schema, target, self._parquet)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from arcane_framework._core.batch import QuarantinedRow
 from arcane_framework._core.errors import FatalStreamError, FencedError
 from arcane_framework._core.position import BackfillState, Position
+from arcane_framework._core.raw_json import declared_schema
 from arcane_framework._core.rows import without_dictionaries
 from arcane_framework._core.schema_hash import schema_hash
 from arcane_framework._core.services import Mode
@@ -72,7 +73,7 @@ class PartSink(Sink):
     # Called by the graph.
 
     def open(self, run: SinkRun) -> Position:
-        check_schema(run.schema)
+        check_schema(declared_schema(run.schema) or run.schema)
         storage = self._root.folder(run.stream.stream_id)
         storage.probe()
         log = CommitLog(storage, run.stream, run.schema_hash, run.clock, run.log)
@@ -233,7 +234,8 @@ class PartSink(Sink):
         if self._opened.storage.stat(name) is None:
             metadata = {} if self._layout.merge_key is None else {"ARCANE_MERGE_KEY_NAME": self._layout.merge_key}
             target = pa.BufferOutputStream()
-            pq.write_table(without_dictionaries(schema.with_metadata(metadata).empty_table()), target)
+            stored = (declared_schema(schema) or schema).with_metadata(metadata)
+            pq.write_table(without_dictionaries(stored.empty_table()), target)
             self._opened.storage.create(name, target.getvalue().to_pybytes())
 
     def _write_metadata(self) -> None:

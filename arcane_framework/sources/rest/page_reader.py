@@ -1,0 +1,191 @@
+"""Reads the pages of a window: fetched on one thread, parsed on others, taken in order by the source."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from arcane_framework._core.batch import Batch, Wait
+from arcane_framework._core.clock import JOIN_SECONDS, Clock
+from arcane_framework._core.errors import FatalStreamError, StreamStopped
+from arcane_framework.http import HttpRequest, HttpStatusError
+from arcane_framework.operators.ordered_work import OrderedWork
+from arcane_framework.sources.rest.connection import Connection
+from arcane_framework.sources.rest.pagers import Pager, Pointer
+from arcane_framework.sources.rest.read_position import ReadPosition
+from arcane_framework.sources.rest.responses import PageText, Responses
+from arcane_framework.sources.rest.templates import RequestTemplate
+from arcane_framework.sources.rest.windows import Windows
+
+PARSE_WORKERS = 2
+"""Parsers release the interpreter's lock for most of their time; a third gains nothing beside fetching and writing."""
+
+SAME_PAGES = 10
+"""So many equal pages in a row, none of them empty, are taken for an API that does not look at the page."""
+
+UNKNOWN_TOKEN = (400, 404, 410)
+"""How APIs refuse a page token that they no longer know."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageReader:
+    """Reads windows, one at a time.
+
+    Attributes:
+        template: The request.
+        windows: How windows are asked for.
+        pager: How pages follow each other; None: one request gives a whole window.
+        responses: How responses are read.
+        clock: The run's clock.
+        nbytes: Bytes of responses that may be held, fetched and not yet taken.
+    """
+
+    template: RequestTemplate
+    windows: Windows
+    pager: Pager | None
+    responses: Responses
+    clock: Clock
+    nbytes: int
+
+    def read(self, position: ReadPosition, connection: Connection) -> Iterator[Batch | Wait]:
+        """The pages from `position` on to the window's end, each with its watermark.
+
+        A generator for the source thread. When it ends early the run ends: it closes the connection, too.
+        """
+        work: OrderedWork[Batch] = OrderedWork(self.clock, self.nbytes, PARSE_WORKERS, "arcane-parse")
+        fetching = _Fetching(self, position, connection, work)
+        thread = self.clock.spawn(fetching.run, "arcane-fetch")
+        ended = False
+        try:
+            while not ended:
+                yield Wait(None, wake=work.ready)
+                item = work.take()
+                if isinstance(item, Batch):
+                    yield item
+                elif item is not None:
+                    ended = item.error is None
+                    if item.error is not None:
+                        raise item.error
+        finally:
+            if not ended:
+                connection.close()
+            work.close()
+            thread.join(JOIN_SECONDS)
+
+
+class _Fetching:
+    """The fetching thread: asks for page after page and gives their texts to the parsers."""
+
+    def __init__(
+        self, reader: PageReader, position: ReadPosition, connection: Connection, work: OrderedWork[Batch]
+    ) -> None:
+        self._reader = reader
+        self._position = position
+        self._connection = connection
+        self._work = work
+        self._loops = _LoopGuard(position.next_page)
+
+    def run(self) -> None:
+        try:
+            self._fetch_all()
+        except StreamStopped:
+            self._work.end()
+        except Exception as error:
+            self._work.end(error)
+        except BaseException as error:
+            self._work.end(FatalStreamError(f"the fetching thread ended: {error!r}"))
+
+    def _fetch_all(self) -> None:
+        pager = self._reader.pager
+        page = self._position.next_page
+        if pager is not None and page is None:
+            page = pager.first()
+        resumed = self._position.next_page is not None
+        while True:
+            text = self._fetch(page, resumed)
+            page = self._next_page(page, text)
+            self._position = position = self._position.page_read(page, pager)
+            if not self._work.put(_Parsing(self._reader.responses, text, position), text.nbytes) or page is None:
+                break
+            resumed = False
+        self._work.end()
+
+    def _fetch(self, page: Pointer | None, resumed: bool) -> PageText:
+        reader, window = self._reader, self._position.window
+        resolved = reader.template.resolve(
+            reader.windows.asked_from(window), window.end, None if page is None else str(page)
+        )
+        headers = {} if resolved.content_type is None else {"Content-Type": resolved.content_type}
+        request = HttpRequest(resolved.method, resolved.url, headers, resolved.body, self._what)
+        try:
+            return self._connection.fetch(request, lambda body: reader.responses.scan(body, self._what))
+        except HttpStatusError as error:
+            if resumed and isinstance(page, str) and error.status in UNKNOWN_TOKEN:
+                raise FatalStreamError(
+                    f"{self._what} was refused (HTTP {error.status}) where an earlier run had stopped: the API no "
+                    "longer knows the stored page token. Nothing was skipped or read again; run a new backfill"
+                ) from error
+            raise
+
+    def _next_page(self, page: Pointer | None, text: PageText) -> Pointer | None:
+        pager = self._reader.pager
+        if pager is None or page is None:
+            return None
+        try:
+            following = pager.after(page, text.page_info, has_rows=text.has_rows)
+            self._loops.check(following, text)
+        except FatalStreamError as error:
+            raise FatalStreamError(f"{self._what}: {error}") from None
+        return following
+
+    @property
+    def _what(self) -> str:
+        window = f"the window {self._position.window}"
+        return window if self._reader.pager is None else f"page {self._position.pages + 1} of {window}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsing:
+    """A page's way to a batch; called on a worker's thread."""
+
+    responses: Responses
+    text: PageText
+    position: ReadPosition
+
+    def __call__(self) -> Batch:
+        batch = self.responses.parse(self.text)
+        return replace(batch, watermark=self.position.watermark())
+
+
+class _LoopGuard:
+    """Notices when a window's pages go round in a circle."""
+
+    def __init__(self, pointer: Pointer | None) -> None:
+        self._tokens = {hash(pointer)} if isinstance(pointer, str) else set()
+        self._last = 0
+        self._same = 0
+
+    def check(self, following: Pointer | None, text: PageText) -> None:
+        """Look at a page that has been read.
+
+        Raises:
+            FatalStreamError: Going on would never end.
+        """
+        if isinstance(following, str):
+            token = hash(following)
+            if token in self._tokens:
+                raise FatalStreamError(
+                    "the API gave a page token that it has given in this window before: reading on would never end. "
+                    "Correct resolverPropertyKeyChain, or the API"
+                )
+            self._tokens.add(token)
+        if following is None or not text.has_rows:
+            self._same = 0
+            return
+        checksum = zlib.crc32(text.rows or b"")
+        self._same = self._same + 1 if checksum == self._last else 1
+        self._last = checksum
+        if self._same == SAME_PAGES:
+            raise FatalStreamError(
+                f"the last {SAME_PAGES} pages hold the same rows: the API does not seem to look at the page that it is "
+                "asked for. Correct the field of type RESPONSE_PAGE in templatedFields, or pageResolverConfiguration"
+            )

@@ -1,0 +1,199 @@
+"""Page resolvers: which page of a window comes next. Pure; what they know of a window is in their arguments."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+
+Pointer = int | str
+"""What is put into a request for a page: a page number, an offset or a token."""
+
+
+class ResolverType(StrEnum):
+    """The ways of paging, by the spec's names."""
+
+    COUNTER = "COUNTER"
+    OFFSET = "OFFSET"
+    TOKEN = "TOKEN"
+
+
+class Pager(Protocol):
+    """A way of paging.
+
+    Attributes:
+        resolver_type: Its name in the spec.
+        key_chain: Where in a response it looks.
+    """
+
+    @property
+    def resolver_type(self) -> ResolverType: ...
+
+    @property
+    def key_chain(self) -> tuple[str, ...]: ...
+
+    def first(self) -> Pointer:
+        """The pointer of a window's first page."""
+        ...
+
+    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+        """The pointer of the page after the one at `pointer`; None at the window's end.
+
+        Args:
+            pointer: Of the page that has just been read.
+            found: The JSON text at `key_chain` in its response; None when a property on the way is missing or null.
+            has_rows: Whether that page had rows.
+
+        Raises:
+            FatalStreamError: The response does not hold what this way of paging needs.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CounterPager:
+    """Pages 1 to n; each response says what n is, and the latest is believed.
+
+    Attributes:
+        key_chain: Where the number of pages is.
+    """
+
+    key_chain: tuple[str, ...]
+    resolver_type: ClassVar[ResolverType] = ResolverType.COUNTER
+
+    def __post_init__(self) -> None:
+        if not self.key_chain:
+            raise ConfigurationError(
+                "pageResolverConfiguration.resolverPropertyKeyChain: must name the number of pages when using COUNTER"
+            )
+
+    def first(self) -> Pointer:
+        return 1
+
+    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+        number = int(pointer)
+        total = None if found is None else _whole_number(json.loads(found))
+        if total is None:
+            if has_rows or _says_something(found):
+                raise _unusable(self.key_chain, "the number of pages", "a whole number")
+            return None
+        return number + 1 if number < total else None
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetPager:
+    """Offsets in equal steps, until a page is empty.
+
+    Attributes:
+        key_chain: Where the array of rows is.
+        response_size: The step.
+        start_offset: Of the first page.
+    """
+
+    key_chain: tuple[str, ...]
+    response_size: int
+    start_offset: int = 0
+    resolver_type: ClassVar[ResolverType] = ResolverType.OFFSET
+
+    def __post_init__(self) -> None:
+        if self.response_size <= 0:
+            raise ConfigurationError("pageResolverConfiguration.responseSize: must be greater than 0")
+
+    def first(self) -> Pointer:
+        return self.start_offset
+
+    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+        # No early end at a page of fewer rows: the step need not be the size of a page.
+        if _is_filled_array(found, self.key_chain):
+            return int(pointer) + self.response_size
+        if has_rows and not _says_something(found):
+            raise _unusable(self.key_chain, "the array of rows", "an array")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPager:
+    """Each response holds the token, or the whole link, of the next page, until one does not.
+
+    Attributes:
+        key_chain: Where the token is.
+    """
+
+    key_chain: tuple[str, ...]
+    resolver_type: ClassVar[ResolverType] = ResolverType.TOKEN
+
+    def __post_init__(self) -> None:
+        if not self.key_chain:
+            raise ConfigurationError(
+                "pageResolverConfiguration.resolverPropertyKeyChain: must name the next page's token when using TOKEN"
+            )
+
+    def first(self) -> Pointer:
+        return ""
+
+    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+        value = None if found is None else json.loads(found, parse_int=str, parse_float=str)
+        if value is None or value is False or value == "":
+            return None
+        if not isinstance(value, str):
+            raise _unusable(self.key_chain, "the next page's token", "a text, a number or null")
+        if value == pointer:
+            raise FatalStreamError(
+                f"{_place(self.key_chain)} holds the token that this page was asked for with: "
+                "reading on would never end. Correct resolverPropertyKeyChain, or the API"
+            )
+        return value
+
+
+def make_pager(
+    resolver_type: ResolverType, key_chain: Sequence[str], response_size: int | None, start_offset: int | None
+) -> Pager:
+    """The pager of a spec's `pageResolverConfiguration`.
+
+    Raises:
+        ConfigurationError: A setting that this way of paging needs is missing.
+    """
+    chain = tuple(key_chain)
+    if resolver_type is ResolverType.COUNTER:
+        return CounterPager(chain)
+    if resolver_type is ResolverType.TOKEN:
+        return TokenPager(chain)
+    if response_size is None:
+        raise ConfigurationError("pageResolverConfiguration.responseSize: Response size is required when using OFFSET")
+    return OffsetPager(chain, response_size, start_offset or 0)
+
+
+def _whole_number(value: object) -> int | None:
+    """Numbers in quotes are common; what is no whole number is not guessed at."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def _says_something(found: bytes | None) -> bool:
+    return found is not None and found.strip() != b"null"
+
+
+def _is_filled_array(found: bytes | None, chain: Sequence[str]) -> bool:
+    text = b"null" if found is None else found.strip()
+    if text == b"null":
+        return False
+    if not text.startswith(b"["):
+        raise _unusable(chain, "the array of rows", "an array")
+    return text[1:].lstrip()[:1] != b"]"
+
+
+def _place(chain: Sequence[str]) -> str:
+    return ".".join(chain) or "the response"
+
+
+def _unusable(chain: Sequence[str], meaning: str, wanted: str) -> FatalStreamError:
+    return FatalStreamError(
+        f"{_place(chain)}, {meaning} by resolverPropertyKeyChain, is not {wanted}: correct the key chain"
+    )

@@ -1,0 +1,95 @@
+"""How far the windows have been read, and its form as a watermark."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from arcane_framework._core.batch import Watermark
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework.sources.rest.pagers import Pager, Pointer
+from arcane_framework.sources.rest.windows import Window, instant_text
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPosition:
+    """A window, read as a whole or up to a page.
+
+    Attributes:
+        window: The window.
+        pages: Pages of it that have been read.
+        next_page: The page to ask for next; None when the window has been read as a whole, and at its beginning.
+        resolver_type: How its pages are counted; None unless `next_page` is given.
+    """
+
+    window: Window
+    pages: int = 0
+    next_page: Pointer | None = None
+    resolver_type: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the window has been read as a whole."""
+        return self.pages > 0 and self.next_page is None
+
+    def page_read(self, next_page: Pointer | None, pager: Pager | None) -> "ReadPosition":
+        """The position after one more page."""
+        resolver = None if pager is None or next_page is None else str(pager.resolver_type)
+        return replace(self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver)
+
+    def watermark(self) -> dict[str, Any]:
+        """The position after a page as a small JSON object."""
+        found: dict[str, Any] = {
+            "from": instant_text(self.window.start),
+            "to": instant_text(self.window.end),
+            "pages": self.pages,
+        }
+        if self.next_page is not None:
+            found |= {"next": self.next_page, "resolver": self.resolver_type}
+        return found
+
+    def describe(self) -> str:
+        """In words, without the token, which may be a secret."""
+        return f"{self.window}" if self.complete else f"{self.window}, page {self.pages}"
+
+
+def read_position(watermark: Watermark) -> ReadPosition:
+    """The position that `watermark` holds.
+
+    Raises:
+        FatalStreamError: It is none of this source.
+    """
+    try:
+        window = Window(_instant(watermark["from"]), _instant(watermark["to"]))
+        pages, pointer, resolver = watermark["pages"], watermark.get("next"), watermark.get("resolver")
+    except (KeyError, TypeError, ValueError):
+        raise _foreign() from None
+    if type(pages) is not int or not isinstance(pointer, (int, str, type(None))):
+        raise _foreign()
+    return ReadPosition(window, pages, pointer, resolver)
+
+
+def must_be_of(position: ReadPosition, pager: Pager | None) -> None:
+    """Refuse to go on in the middle of a window whose pages were counted in another way.
+
+    Raises:
+        ConfigurationError: Names both ways.
+    """
+    now = None if pager is None else str(pager.resolver_type)
+    if position.next_page is not None and position.resolver_type != now:
+        raise ConfigurationError(
+            f"the stored position is in the middle of a window ({position.describe()}) that was read with the page "
+            f"resolver {position.resolver_type}, and the spec says {now or 'that there is none'}: set "
+            "pageResolverConfiguration back until that window has been read, or run a new backfill"
+        )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _foreign() -> FatalStreamError:
+    return FatalStreamError(
+        "the stored position is not one of a REST API source: another kind of stream has written it. "
+        "Run a new backfill, or give the stream another id"
+    )

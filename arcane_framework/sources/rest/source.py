@@ -1,0 +1,155 @@
+"""The REST API source: windows of time, page by page."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from arcane_framework._core.batch import Batch, Wait, Watermark
+from arcane_framework._core.errors import ConfigurationError
+from arcane_framework._core.services import Services
+from arcane_framework._core.source import Source, SourceTags
+from arcane_framework.http import HttpSettings, RateLimit
+from arcane_framework.sources.rest.authentication import FixedHeaders, TokenSettings
+from arcane_framework.sources.rest.connection import Connection, connect
+from arcane_framework.sources.rest.page_reader import PageReader
+from arcane_framework.sources.rest.pagers import Pager
+from arcane_framework.sources.rest.read_position import ReadPosition, must_be_of, read_position
+from arcane_framework.sources.rest.responses import Responses
+from arcane_framework.sources.rest.templates import RequestTemplate
+from arcane_framework.sources.rest.windows import Windows
+
+HELD_BYTES = 32 << 20
+"""Responses that are fetched ahead of what is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestApi:
+    """What an API is asked and how its answers are read.
+
+    Attributes:
+        template: The request.
+        schema: The schema of a row; see `schema_from_openapi`.
+        rows_at: The properties on the way to the array of rows; empty: the response is the array.
+        pager: How pages follow each other; None: one request gives a whole window.
+        authorization: Fixed headers, or how to get a token.
+        rate_limit: How often it may be asked; None: as often as needed.
+        http: Timeouts, retries and limits.
+    """
+
+    template: RequestTemplate
+    schema: pa.Schema
+    rows_at: tuple[str, ...] = ()
+    pager: Pager | None = None
+    authorization: FixedHeaders | TokenSettings = field(default_factory=lambda: FixedHeaders({}))
+    rate_limit: RateLimit | None = None
+    http: HttpSettings = field(default_factory=lambda: HttpSettings(timeout=60.0))
+
+    def __post_init__(self) -> None:
+        if self.pager is not None and self.template.page_field is None:
+            raise ConfigurationError(
+                "templatedFields: a paged API needs a field of type RESPONSE_PAGE, which says where the page goes"
+            )
+
+
+class RestApiSource(Source):
+    """Reads what has changed in an API, window by window; each window once, its pages in order.
+
+    Windows are contiguous: each begins where the one before has ended, which a stored position remembers. A
+    backfill reads one window, from `backfill_from` to its own start. The watermark holds the window and the next
+    page, so that a run that was killed goes on at that page. While a page is parsed and written the next
+    one is fetched, as far as `held_bytes` allow. Rows are published once as they were fetched; nothing is promised
+    about an API whose pages shift while they are read.
+
+    Args:
+        services: Those of the run.
+        api: What is asked.
+        backfill_from: Where a backfill begins; aware.
+        interval: Between two windows.
+        look_back: How far the first streaming window reaches back when no position is stored.
+        overlap: How much earlier than its start each window is asked for, for APIs with late rows.
+        raw: Leave rows as their JSON text, for JSON lines sinks; they are not checked against the schema.
+        quarantine: Set rows that do not fit the schema aside instead of failing.
+        held_bytes: Bytes of responses that may be fetched ahead.
+
+    Raises:
+        ConfigurationError: A length of time is not positive, or negative.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        api: RestApi,
+        *,
+        backfill_from: datetime,
+        interval: timedelta,
+        look_back: timedelta,
+        overlap: timedelta = timedelta(0),
+        raw: bool = False,
+        quarantine: bool = False,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        if interval <= timedelta(0):
+            raise ConfigurationError("Change capture interval must be greater than zero.")
+        template, pager = api.template, api.pager
+        responses = Responses(
+            api.schema, api.rows_at, None if pager is None else pager.key_chain, raw=raw, quarantine=quarantine
+        )
+        self.schema = responses.schema
+        self.tags = SourceTags(template.host, template.path)
+        self._services = services
+        self._api = api
+        self._backfill_from = backfill_from
+        self._interval = interval
+        self._windows = Windows(look_back, template.dates, overlap, bounded=template.has_end)
+        self._reader = PageReader(template, self._windows, pager, responses, services.clock, held_bytes)
+
+    def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """Read window after window, with a pause after each."""
+        position = None if watermark is None else self._stored(watermark)
+        with closing(self._connect()) as connection:
+            if position is not None and not position.complete:
+                yield from self._reader.read(position, connection)
+                yield self._pause()
+            last = None if position is None else position.window
+            while True:
+                window = self._windows.next(last, self._services.clock.now())
+                if window is not None:
+                    yield from self._reader.read(ReadPosition(window), connection)
+                    last = window
+                yield self._pause()
+
+    def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
+        """Read one window, up to now; a backfill that resumes goes on in its own window."""
+        if watermark is None:
+            position = ReadPosition(self._windows.backfill(self._backfill_from, self._services.clock.now()))
+        else:
+            position = self._stored(watermark)
+        if not position.complete:
+            with closing(self._connect()) as connection:
+                yield from self._reader.read(position, connection)
+
+    def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
+        """The first streaming window begins where the backfill's has ended."""
+        return watermark
+
+    def describe(self, watermark: Watermark) -> str:
+        return read_position(watermark).describe()
+
+    def moment(self, watermark: Watermark) -> datetime | None:
+        position = read_position(watermark)
+        return position.window.end if position.complete else position.window.start
+
+    def _stored(self, watermark: Watermark) -> ReadPosition:
+        position = read_position(watermark)
+        must_be_of(position, self._api.pager)
+        return position
+
+    def _connect(self) -> Connection:
+        api = self._api
+        return connect(self._services, api.template.url, api.authorization, api.rate_limit, api.http)
+
+    def _pause(self) -> Wait:
+        return Wait(self._interval.total_seconds())

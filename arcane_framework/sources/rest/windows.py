@@ -1,0 +1,61 @@
+"""Time windows: contiguous pieces of time that are read one after the other. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from arcane_framework.sources.rest.date_format import truncate
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of time: what has changed from `start` on and before `end`.
+
+    Attributes:
+        start: Aware.
+        end: Aware; the start of the next window.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{instant_text(self.start)} to {instant_text(self.end)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How windows follow each other.
+
+    Attributes:
+        look_back: How far the first streaming window reaches back when there is no stored position.
+        formats: The date formats of the requests: no window ends between two instants that they can name.
+        overlap: How much earlier than its start a window is asked for.
+        bounded: Whether requests name a window's end: one without length has nothing to give then.
+    """
+
+    look_back: timedelta
+    formats: tuple[str, ...] = ()
+    overlap: timedelta = timedelta(0)
+    bounded: bool = False
+
+    def backfill(self, start: datetime, now: datetime) -> Window:
+        """The one window of a backfill."""
+        return self._ending(start, now)
+
+    def next(self, last: Window | None, now: datetime) -> Window | None:
+        """The streaming window after `last`; None while there is nothing to ask for."""
+        window = self._ending(now - self.look_back if last is None else last.end, now)
+        return None if self.bounded and window.end <= window.start else window
+
+    def asked_from(self, window: Window) -> datetime:
+        """The start that is put into requests."""
+        return window.start - self.overlap
+
+    def _ending(self, start: datetime, now: datetime) -> Window:
+        # Never back in time: the clock may have been ahead when the last window ended.
+        return Window(start, max(start, truncate(now, self.formats)))
+
+
+def instant_text(instant: datetime) -> str:
+    """An instant as messages and watermarks show it: ISO 8601, in UTC."""
+    return instant.replace(tzinfo=None).isoformat() + "Z"
