@@ -71,12 +71,12 @@ def measure(scale: Scale) -> list[Figure]:
         with serve(root, Path(work)) as server:
             pages = Pages(server.url, scale.rest_page_rows, base)
             ours, by_hand = _in_turns(pages, base, scale.rounds)
-            found = {total: [pages.load(plugin(), total) for _ in _memory_rounds(scale)] for total in (shortest, longest)}
+            again = range(min(scale.rounds, MEMORY_ROUNDS))
+            others = {total: [pages.load(plugin(), total) for _ in again] for total in (shortest, longest)}
             peers = _peers(pages, base) if scale.peers else {}
-    peaks = {total: median(usage.peak for usage in usages) for total, usages in {**found, base: ours}.items()}
     return [
         *_beside_script(ours, by_hand),
-        *_memory(peaks, pages.page_rows),
+        *_memory({**others, base: ours}, pages.page_rows),
         *_beside_peers(median(usage.wall for usage in ours), peers),
         Figure(f"pages of {pages.page_rows:,} rows, served by {server.name}", base, ""),
     ]
@@ -90,10 +90,6 @@ def _in_turns(pages: Pages, total: int, rounds: int) -> tuple[list[Usage], list[
         for which in (0, 1) if number % 2 else (1, 0):
             found[which].append(pages.load(ways[which], total))
     return found
-
-
-def _memory_rounds(scale: Scale) -> range:
-    return range(min(scale.rounds, MEMORY_ROUNDS))
 
 
 def _peers(pages: Pages, total: int) -> dict[str, Usage]:
@@ -123,7 +119,8 @@ def _beside_script(ours: list[Usage], by_hand: list[Usage]) -> list[Figure]:
     ]
 
 
-def _memory(peaks: dict[int, float], page_rows: int) -> list[Figure]:
+def _memory(found: dict[int, list[Usage]], page_rows: int) -> list[Figure]:
+    peaks = {total: median(usage.peak for usage in usages) for total, usages in found.items()}
     shortest, longest = min(peaks), max(peaks)
     ratio = f"plugin: peak of {longest * page_rows:,} rows over {shortest * page_rows:,}"
     return [

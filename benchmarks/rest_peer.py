@@ -25,8 +25,9 @@ def dlt_python() -> Path:
     if not done.exists():
         print(f"installing dlt into {folder} (once) ...", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)])
+        _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "install", "--requirement", str(REQUIREMENTS)])
         done.touch()
     return python
 

@@ -87,7 +87,7 @@ def script() -> Way:
 
 def dlt(python: Path, *, tuned: bool = False) -> Way:
     """dlt's REST API source and filesystem destination, in the environment of the interpreter `python`."""
-    # No reports home, and no module of this project.
-    variables = {"RUNTIME__DLTHUB_TELEMETRY": "false", "PYTHONPATH": ""}
-    command = [str(python), str(ROOT / "benchmarks" / "rest_dlt.py"), "{url}", "{folder}"]
+    # It must not report home, nor see modules of this project.
+    variables = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
+    command = [str(python), "-I", str(ROOT / "benchmarks" / "rest_dlt.py"), "{url}", "{folder}"]
     return Way(command, "lake/bench/orders/*.parquet", {**variables, **(DLT_TUNING if tuned else {})})

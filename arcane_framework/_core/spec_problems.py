@@ -115,7 +115,8 @@ def _requirement(error: ErrorDetails, path: Path, reading: SpecReading) -> str:
     if kind == "missing" and path in reading.variables:
         first, *others = reading.variables[path]
         also = f" ({' and '.join(others)} {'is' if len(others) == 1 else 'are'} read as well)" if others else ""
-        return f"is a secret and missing; set the environment variable {first}{also}"
+        what = "is required" if path in reading.plain else "is a secret"
+        return f"{what} and missing; set the environment variable {first}{also}"
     if kind == "missing":
         return "is required and missing; add it to the spec"
     if kind in _AUTHOR_ERRORS:

@@ -40,13 +40,15 @@ class SpecReading:
     Attributes:
         environment: Where secrets come from: variable names with their values.
         problems: One line for each wrong field, in the spec's order, each once.
-        variables: The environment variables of each secret field, by its path in the spec.
+        variables: The environment variables of each field that has some, by its path in the spec.
+        plain: Those of these fields that are no secrets.
         secret_values: The secrets' values; no message may show them.
     """
 
     environment: Mapping[str, str] = field(repr=False)
     problems: dict[str, None] = field(default_factory=dict)
     variables: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    plain: set[Path] = field(default_factory=set)
     secret_values: set[str] = field(default_factory=set, repr=False)
 
     def read(self, model: type[BaseModel], spec: Mapping[str, Any], path: Path = ()) -> dict[str, Any]:
@@ -122,6 +124,8 @@ class SpecReading:
             spellings = field_spellings(name, info)
             names = _variables(spellings, info)
             self.variables[(*path, spellings[0])] = names
+            if not secret:
+                self.plain.add((*path, spellings[0]))
             if value := _first_set(names, self.environment):
                 result[spellings[0]] = value
                 if secret:

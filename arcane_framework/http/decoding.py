@@ -87,7 +87,7 @@ class _Inflater(Decoder):
         self._coding = coding
         self._stream: zlib._Decompress | None = None
         self._pending = b""
-        self._complete = True
+        self._members = 0
 
     @property
     def waiting(self) -> int:
@@ -99,26 +99,22 @@ class _Inflater(Decoder):
             yield from self._inflate()
 
     def finish(self) -> None:
-        if not self._complete or self._pending:
+        if self._stream is not None or self._pending:
             raise TryAgainError(f"the {self._coding} data of the response ends early")
 
     def _start(self) -> bool:
         """Begin a member; False when more bytes are needed to tell what it is."""
-        if self._complete and self._coding == "gzip":
-            self._pending = self._pending.lstrip(b"\0") if self._members_seen() else self._pending
-            if not self._pending:
-                return False
-        bits = 31
-        if self._coding == "deflate":
+        if self._coding == "gzip":
+            if self._members:
+                self._pending = self._pending.lstrip(b"\0")  # padding
+            bits = 31
+        else:
             if len(self._pending) < 2:
                 return False
             bits = 15 if _is_zlib(self._pending) else -15
-        self._stream = zlib.decompressobj(bits)
-        self._complete = False
-        return True
-
-    def _members_seen(self) -> bool:
-        return False
+        if self._pending:
+            self._stream = zlib.decompressobj(bits)
+        return bool(self._pending)
 
     def _inflate(self) -> Iterator[bytes]:
         stream = self._stream
@@ -132,7 +128,8 @@ class _Inflater(Decoder):
             if piece:
                 yield piece
             if stream.eof:
-                self._pending, self._stream, self._complete = stream.unused_data, None, True
+                self._pending, self._stream = stream.unused_data, None
+                self._members += 1
                 return
             if len(piece) < _STEP and not self._pending:
                 return

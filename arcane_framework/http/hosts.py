@@ -134,7 +134,9 @@ class HostRules:
         return self._allowed.get((host, port)) or (self._allowed.get((host, None)) if port == default else None)
 
 
-def check_url(url: str, *, trusted: Iterable[str], allowed_hosts: Iterable[str] = (), what: str = "the request") -> None:
+def check_url(
+    url: str, *, trusted: Iterable[str], allowed_hosts: Iterable[str] = (), what: str = "the request"
+) -> None:
     """Check that a request may go to `url`, by what can be said without resolving its host; pure.
 
     Args:

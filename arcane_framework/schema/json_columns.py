@@ -1,23 +1,26 @@
 """The columnar way from an array of JSON objects to a record batch: it gives the right batch, or none."""
 
-import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from arcane_framework.schema.json_document import matchable, row_of
-from arcane_framework.schema.json_limits import first_excess, surely_within, texts_within
+from arcane_framework.schema.json_elements import as_lines, elements, raw_column
+from arcane_framework.schema.json_limits import MAX_TEXT_BYTES, first_excess, surely_within, texts_within
 from arcane_framework.schema.json_text import is_json_text
 from arcane_framework.schema.json_times import days, instants
-from arcane_framework.schema.json_values import Misfit, json_text_of, plain_decimal
+from arcane_framework.schema.json_values import MisfitError, plain_decimal, text_of
+
+if TYPE_CHECKING:
+    import msgspec
 
 _MAX_BLOCK = 2**31 - 1
 
 
-class NotColumnar(Exception):
+class NotColumnarError(Exception):
     """The columnar way does not take this page: something does not fit, or only one by one."""
 
 
@@ -26,7 +29,7 @@ class ColumnarReader:
 
     What pyarrow.json takes for a value of a type and what `json_values` does differ in these points, which are
     therefore read as texts and converted here: instants, days, decimals, JSON texts. What it refuses although it fits
-    (`1.0` as an integer, a property that occurs twice) becomes `NotColumnar`.
+    (`1.0` as an integer, a property that occurs twice) becomes `NotColumnarError`.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -37,7 +40,6 @@ class ColumnarReader:
         self._parsed = [field for field in schema if not _is_read_raw(field)]
         row = pa.struct([pa.field(field.name, _parsed_type(field.type)) for field in self._parsed])
         self._record = pa.schema([pa.field("rows", pa.list_(row))])
-        self._list = msgspec.json.Decoder(list[msgspec.Raw])
         shapes = dict.fromkeys((field.name for field in self._raw), msgspec.Raw)
         self._raw_rows = msgspec.json.Decoder(list[row_of(shapes)])  # type: ignore[misc]
 
@@ -51,25 +53,27 @@ class ColumnarReader:
         """Read the raw text of a well-formed array.
 
         Raises:
-            NotColumnar: The rows have to be read one by one.
+            NotColumnarError: The rows have to be read one by one.
         """
         import msgspec
 
         try:
             return self._read(array)
-        except (pa.ArrowException, msgspec.ValidationError, Misfit, OverflowError):
-            raise NotColumnar from None
+        except (pa.ArrowException, msgspec.ValidationError, MisfitError, OverflowError):
+            raise NotColumnarError from None
 
     def _read(self, array: bytes) -> pa.RecordBatch:
         columns = self._parse(array) if self._parsed else {}
         columns |= self._read_raw(array) if self._raw else {}
         ordered = [columns[field.name] for field in self._schema]
         if not surely_within(array, len(ordered[0])):
-            _check_rows(self._list.decode(array))
-        if len(array) > 0 and not texts_within(ordered):
-            raise NotColumnar
+            rows = elements(array)
+            if first_excess(rows, as_lines(rows)) is not None:
+                raise NotColumnarError
+        if len(array) > MAX_TEXT_BYTES and not texts_within(ordered):
+            raise NotColumnarError
         if any(column.null_count and not field.nullable for field, column in zip(self._schema, ordered, strict=True)):
-            raise NotColumnar
+            raise NotColumnarError
         return pa.RecordBatch.from_arrays(ordered, schema=self._schema)
 
     def _parse(self, array: bytes) -> dict[str, pa.Array]:
@@ -77,7 +81,7 @@ class ColumnarReader:
 
         document = b"".join((b'{"rows":', array, b"}"))
         if len(document) >= _MAX_BLOCK:
-            raise NotColumnar
+            raise NotColumnarError
         table = json.read_json(
             pa.py_buffer(document),
             read_options=json.ReadOptions(use_threads=False, block_size=len(document) + 1),
@@ -86,15 +90,17 @@ class ColumnarReader:
             ),
         )
         if table.num_rows != 1:
-            raise NotColumnar
+            raise NotColumnarError
         rows = table.column(0).chunk(0).values
         if rows.null_count:
-            raise NotColumnar
+            raise NotColumnarError
         return {field.name: _converted(rows.field(i), field.type) for i, field in enumerate(self._parsed)}
 
     def _read_raw(self, array: bytes) -> dict[str, pa.Array]:
         rows = self._raw_rows.decode(array)
-        return {field.name: _raw_column(field, [getattr(row, f"f{i}") for row in rows]) for i, field in enumerate(self._raw)}
+        return {
+            field.name: _raw_column(field, [getattr(row, f"f{i}") for row in rows]) for i, field in enumerate(self._raw)
+        }
 
 
 def _is_read_raw(field: pa.Field) -> bool:
@@ -128,7 +134,7 @@ def _converted(column: pa.Array, type_: pa.DataType) -> pa.Array:
     if pat.is_date(type_):
         return days(column)
     if pat.is_float32(type_) and not pc.all(pc.is_finite(column), min_count=0).as_py():
-        raise NotColumnar
+        raise NotColumnarError
     if pat.is_struct(type_):
         inner = [_converted(column.field(number), field.type) for number, field in enumerate(type_.fields)]
         return pa.Array.from_buffers(type_, len(column), column.buffers()[:1], children=inner)
@@ -138,29 +144,32 @@ def _converted(column: pa.Array, type_: pa.DataType) -> pa.Array:
     return column
 
 
-def _check_rows(rows: Sequence[Any]) -> None:
-    if first_excess(pa.array([bytes(row) for row in rows], pa.large_binary())) is not None:
-        raise NotColumnar
+def _raw_column(field: pa.Field, values: "Sequence[msgspec.Raw | None]") -> pa.Array:
+    texts = raw_column(values)
+    return _json_texts(texts, field.type) if is_json_text(field) else _decimals(texts, field.type)
 
 
-def _raw_column(field: pa.Field, values: Sequence[Any]) -> pa.Array:
-    texts = [None if value is None else bytes(value) for value in values]
-    convert: Callable[[list[bytes | None], pa.DataType], pa.Array] = _decimals
-    if is_json_text(field):
-        convert = _json_texts
-    return convert([None if text == b"null" else text for text in texts], field.type)
+def _json_texts(raw: pa.Array, type_: pa.DataType) -> pa.Array:
+    is_text = pc.starts_with(raw, '"')
+    bare = pc.binary_slice(raw.view(pa.large_binary()), 1, -1).view(pa.large_string())
+    texts = pc.if_else(is_text, bare, raw)
+    escaped = pc.and_(is_text, pc.match_substring(raw, "\\"))
+    return pc.cast(_one_by_one(texts, raw, escaped, text_of), type_)
 
 
-def _json_texts(texts: list[bytes | None], type_: pa.DataType) -> pa.Array:
-    return pa.array([None if text is None else json_text_of(text) for text in texts], type_)
-
-
-def _decimals(texts: list[bytes | None], type_: pa.DataType) -> pa.Array:
+def _decimals(raw: pa.Array, type_: pa.DataType) -> pa.Array:
     """Decimals written plainly are cast as a column; the few that are not are made plain before."""
-    whole, fraction = type_.precision - type_.scale, type_.scale
-    plain = re.compile(rb'"?-?\d{1,%d}(?:\.\d{1,%d})?"?' % (max(whole, 1), max(fraction, 1)))
-    literals = [
-        text if text is None or plain.fullmatch(text) else format(plain_decimal(text, type_), "f").encode()
-        for text in texts
-    ]
-    return pc.cast(pc.ascii_trim(pa.array(literals, pa.string()), '"'), type_)
+    digits = f"[0-9]{{1,{max(type_.precision - type_.scale, 1)}}}"
+    fraction = rf"(\.[0-9]{{1,{type_.scale}}})?" if type_.scale else ""
+    other = pc.invert(pc.match_substring_regex(raw, f'^("-?{digits}{fraction}"|-?{digits}{fraction})$'))
+    literals = _one_by_one(pc.ascii_trim(raw, '"'), raw, other, lambda text: format(plain_decimal(text, type_), "f"))
+    return pc.cast(literals, type_)
+
+
+def _one_by_one(texts: pa.Array, raw: pa.Array, which: pa.Array, convert: Callable[[bytes], str]) -> pa.Array:
+    """The texts, where `which` holds replaced by what `convert` makes of the raw ones."""
+    chosen = raw.filter(which)
+    if not len(chosen):
+        return texts
+    converted = pa.array([convert(text.as_buffer().to_pybytes()) for text in chosen], texts.type)
+    return pc.replace_with_mask(texts, which, converted)

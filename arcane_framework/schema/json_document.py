@@ -27,6 +27,7 @@ _UNMATCHABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _PLACED = re.compile(r"(?:JSON is malformed: )?(?P<reason>.*) \(byte (?P<position>\d+)\)")
 _ENDS_EARLY = "the document ends too early"
 _HALF_PAIR = "a text holds half of a surrogate pair"
+_HALF_AT_END = re.compile(rb'\\u[dD][89abAB][0-9a-fA-F]{2}"')
 _LONE_SURROGATE = re.compile(r"surrogate|unexpected end of hex escape")
 
 
@@ -44,7 +45,7 @@ class JsonError(ValueError):
         self.position = position
 
 
-class TruncatedJson(JsonError):
+class TruncatedJson(JsonError):  # noqa: N818 - it names a state of the text
     """The text is well formed as far as it goes, and ends too early: a repeated request may bring the rest."""
 
 
@@ -272,16 +273,15 @@ def refuse(text: bytes, error: Exception) -> NoReturn:
 
 
 def _refuse_end(text: bytes) -> NoReturn:
-    """The decoder has reached the end of the text.
+    """Raise the error for a text whose end the decoder has reached.
 
-    It says so as well about half of a surrogate pair just before the end, of which it wants to see the other half.
+    It says so as well about half of a surrogate pair at the end of a last text, as it wants to see the other half.
     """
-    if re.search(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\?\Z|\\u[0-9a-fA-F]{0,3}\Z|\\u[dD][c-fC-F])", text[-12:]):
-        try:
-            text_with_room = text + b" " * 12
-            import msgspec
+    import msgspec
 
-            msgspec.json.decode(text_with_room, type=msgspec.Raw)
+    if _HALF_AT_END.search(text[-12:]):
+        try:
+            msgspec.json.decode(text + b" " * 12, type=msgspec.Raw)
         except msgspec.DecodeError as error:
             placed = _PLACED.fullmatch(str(error))
             if placed is not None and _LONE_SURROGATE.search(placed["reason"]):

@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import msgspec
 
 MAX_DEPTH = 64
 """Objects and arrays inside one another, the row's own object included."""
@@ -18,6 +22,8 @@ MAX_ROW_BYTES = 64 * 2**20
 MAX_INTEGER_DIGITS = 4300
 """Of an integer's literal; reading more would take Python a time that grows with the square of the digits."""
 
+_NO_OPENERS = bytes(byte for byte in range(256) if byte not in b"{[")
+_NO_OPENERS_OR_LINE_ENDS = _NO_OPENERS.replace(b"\n", b"")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
 
 
@@ -43,14 +49,20 @@ def row_excess(raw: bytes) -> str | None:
     return None
 
 
-def first_excess(rows: pa.Array) -> tuple[int, str] | None:
-    """The first of many rows' raw texts (`large_string` or `large_binary`) that is beyond the limits, and why."""
-    openers = pc.add(pc.count_substring(rows, "{"), pc.count_substring(rows, "["))
-    suspects = pc.or_(pc.greater(openers, MAX_DEPTH), pc.greater(pc.binary_length(rows), MAX_ROW_BYTES))
-    for index in pc.indices_nonzero(suspects).to_pylist():
-        reason = row_excess(rows[index].as_buffer().to_pybytes())
+def first_excess(rows: "Sequence[msgspec.Raw]", lines: bytes) -> tuple[int, str] | None:
+    """The first of many rows' raw texts that is beyond the limits, and why.
+
+    Args:
+        rows: The texts.
+        lines: The same as lines.
+    """
+    openers = lines.translate(None, _NO_OPENERS_OR_LINE_ENDS).split(b"\n")
+    if len(lines) <= MAX_ROW_BYTES and len(max(openers, key=len)) <= MAX_DEPTH:
+        return None
+    for number, row in enumerate(rows):
+        reason = row_excess(bytes(row))
         if reason is not None:
-            return index, reason
+            return number, reason
     return None
 
 
@@ -59,7 +71,7 @@ def surely_within(array: bytes, rows: int) -> bool:
 
     Each row opens one object at least, so what more is opened bounds the depth of the deepest.
     """
-    spare = array.count(b"{") + array.count(b"[") - rows
+    spare = len(array.translate(None, _NO_OPENERS)) - rows
     return len(array) <= MAX_ROW_BYTES and spare <= MAX_DEPTH
 
 

@@ -1,18 +1,14 @@
 """An array of JSON objects to an Arrow record batch: columnar as long as everything fits, row by row when not."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import pyarrow as pa
 
 from arcane_framework._core.batch import QuarantinedRow
 from arcane_framework._core.errors import SchemaInconsistentError
-from arcane_framework.schema.json_columns import ColumnarReader, NotColumnar
-from arcane_framework.schema.json_document import WHITESPACE, check_utf8, kind_of, properties_of
-from arcane_framework.schema.json_limits import first_excess, row_excess
-from arcane_framework.schema.json_values import Misfit, field_readers
-
-_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+from arcane_framework.schema.json_columns import ColumnarReader, NotColumnarError
+from arcane_framework.schema.json_document import WHITESPACE, check_utf8, kind_of
+from arcane_framework.schema.json_elements import as_column, as_lines, elements
+from arcane_framework.schema.json_limits import first_excess
+from arcane_framework.schema.json_rowwise import RowwiseReader
 
 
 class JsonRows:
@@ -45,11 +41,8 @@ class JsonRows:
     def __init__(self, schema: pa.Schema, *, quarantine: bool = False) -> None:
         if not len(schema):
             raise ValueError("the schema has no columns")
-        self._schema = schema
-        self._quarantine = quarantine
+        self._rowwise = RowwiseReader(schema, quarantine=quarantine)
         self._columnar = ColumnarReader(schema) if ColumnarReader.can_read(schema) else None
-        self._properties = properties_of(schema.names)
-        self._readers = [reader for _, reader in field_readers(schema)]
 
     def parse(self, array: bytes, location: str) -> tuple[pa.RecordBatch, tuple[QuarantinedRow, ...]]:
         """Read all rows of an array.
@@ -69,49 +62,12 @@ class JsonRows:
         if self._columnar is not None:
             try:
                 return self._columnar.read(array), ()
-            except NotColumnar:
+            except NotColumnarError:
                 pass
-        return self._read_rows(array, location)
-
-    def _read_rows(self, array: bytes, location: str) -> tuple[pa.RecordBatch, tuple[QuarantinedRow, ...]]:
-        columns: list[list[Any]] = [[] for _ in self._readers]
-        aside: list[QuarantinedRow] = []
-        for number, raw in enumerate(_split(array)):
-            try:
-                values = self._read_row(raw)
-            except _RowMisfit as misfit:
-                place = f"{location}, row {number}"
-                if not self._quarantine:
-                    raise SchemaInconsistentError(f"{place}: {misfit}. {_REMEDY}") from None
-                aside.append(QuarantinedRow(str(misfit), place, raw.decode()))
-                continue
-            for column, value in zip(columns, values, strict=True):
-                column.append(value)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._schema), tuple(aside)
-
-    def _read_row(self, raw: bytes) -> list[Any]:
-        excess = row_excess(raw)
-        if excess is not None:
-            raise _RowMisfit(excess)
-        if not raw.startswith(b"{"):
-            raise _RowMisfit(f"it is {kind_of(raw)}; a row is an object")
-        values = []
-        for field, read, value in zip(self._schema, self._readers, self._properties(raw), strict=True):
-            try:
-                values.append(read(value))
-            except Misfit as misfit:
-                where = misfit.path.removeprefix(f".{field.name}")
-                inside = f" at {where.removeprefix('.')!r}" if where else ""
-                raise _RowMisfit(f"column {field.name!r} ({field.type}) is {misfit.found}{inside}") from None
-        return values
+        return self._rowwise.read(array, location)
 
 
-_REMEDY = "Correct apiSchemaEncoded, or set quarantine: true to set such rows aside"
-
-
-class _RowMisfit(Exception):
-    """Why a row does not fit."""
+_RAW_REMEDY = "No setting accepts such rows: ask the API for smaller ones"
 
 
 def raw_rows(array: bytes, schema: pa.Schema, location: str) -> pa.RecordBatch:
@@ -131,21 +87,14 @@ def raw_rows(array: bytes, schema: pa.Schema, location: str) -> pa.RecordBatch:
     """
     _check_array(array)
     check_utf8(array)
-    if b"\n" in array or b"\r" in array:  # within a text they would be an error of the document
-        array = array.translate(_LINE_ENDS)
-    rows = pa.array(_split(array), pa.large_string())
-    excess = first_excess(rows)
+    rows = elements(array)
+    lines = as_lines(rows)
+    excess = first_excess(rows, lines)
     if excess is not None:
-        raise SchemaInconsistentError(f"{location}, row {excess[0]}: {excess[1]}")
-    return pa.RecordBatch.from_arrays([rows], schema=schema)
+        raise SchemaInconsistentError(f"{location}, row {excess[0]}: {excess[1]}. {_RAW_REMEDY}")
+    return pa.RecordBatch.from_arrays([as_column(lines, "\n", len(rows))], schema=schema)
 
 
 def _check_array(array: bytes) -> None:
-    if not array.lstrip(WHITESPACE[:]).startswith(b"["):
+    if not array.lstrip(WHITESPACE).startswith(b"["):
         raise ValueError(f"expected the text of an array, found {kind_of(array)}")
-
-
-def _split(array: bytes) -> Sequence[bytes]:
-    import msgspec
-
-    return list(map(bytes, msgspec.json.decode(array, type=list[msgspec.Raw])))

@@ -6,7 +6,7 @@ or no offset, which is UTC. A day is `2024-05-01`. Instants are those of the yea
 """
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,13 +19,13 @@ _INSTANT = re.compile(
     re.ASCII,
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_FIRST = (datetime(1, 1, 1, tzinfo=timezone.utc) - _EPOCH) // timedelta(microseconds=1)
-_LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, timezone.utc) - _EPOCH) // timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC) - _EPOCH) // timedelta(microseconds=1)
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _FOUR_YEARS = 366 + 3 * 365
 _LONG_FRACTION = r"(\.\d{6})\d{1,3}(Z|[+-]\d\d(:?\d\d)?)?$"
-_NO_OFFSET = r"^.{10}([T ][^Z+-]*)?$"
+_NO_OFFSET = r"^.{10}[T ][^Z+-]*$"
 
 
 def instant(text: str) -> int:
@@ -43,8 +43,8 @@ def instant(text: str) -> int:
         raise ValueError
     # Python has no year 0, in which an instant of the year 1 can begin with an offset; it is as long as the year 4.
     days = date(int(year) or 4, int(month), int(day)).toordinal() - (0 if int(year) else _FOUR_YEARS) - _FIRST_DAY
-    moment = datetime(2000, 1, 1, int(hour or 0), int(minute or 0), int(second or 0))
-    seconds = days * 86_400 + moment.hour * 3_600 + moment.minute * 60 + moment.second
+    clock = time(int(hour or 0), int(minute or 0), int(second or 0))
+    seconds = days * 86_400 + clock.hour * 3_600 + clock.minute * 60 + clock.second
     seconds -= -offset * 60 if sign == "-" else offset * 60
     micros = seconds * 1_000_000 + int((fraction or "")[:6].ljust(6, "0"))
     if not _FIRST <= micros <= _LAST:
@@ -73,7 +73,9 @@ def instants(texts: pa.Array) -> pa.Array:
         column = pc.cast(texts, TIMESTAMP)
     except pa.ArrowInvalid:
         without = pc.match_substring_regex(texts, _NO_OFFSET)
-        whole = pc.if_else(pc.match_substring_regex(texts, r"^.{10}$"), pc.binary_join_element_wise(texts, "T00", ""), texts)
+        whole = pc.if_else(
+            pc.match_substring_regex(texts, r"^.{10}$"), pc.binary_join_element_wise(texts, "T00", ""), texts
+        )
         marked = pc.if_else(without, pc.binary_join_element_wise(whole, "Z", ""), whole)
         column = pc.cast(pc.replace_substring_regex(marked, _LONG_FRACTION, r"\1\2"), TIMESTAMP)
     return _between(column, pa.int64(), _FIRST, _LAST)
@@ -85,7 +87,9 @@ def days(texts: pa.Array) -> pa.Array:
     Raises:
         pa.ArrowInvalid: Some text is no day.
     """
-    return _between(pc.cast(texts, pa.date32()), pa.int32(), date.min.toordinal() - _FIRST_DAY, date.max.toordinal() - _FIRST_DAY)
+    return _between(
+        pc.cast(texts, pa.date32()), pa.int32(), date.min.toordinal() - _FIRST_DAY, date.max.toordinal() - _FIRST_DAY
+    )
 
 
 def _between(column: pa.Array, numbers: pa.DataType, first: int, last: int) -> pa.Array:

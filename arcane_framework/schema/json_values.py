@@ -17,13 +17,13 @@ Reader = Callable[[bytes], Any]
 """Makes of a value's raw text what `pa.array` takes for the type; never called with `null`.
 
 Raises:
-    Misfit: The value does not fit.
+    MisfitError: The value does not fit.
 """
 
 _DECIMAL_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
-class Misfit(Exception):
+class MisfitError(Exception):
     """A value does not fit its column.
 
     Attributes:
@@ -70,7 +70,7 @@ def nullable(field: pa.Field, reader: Reader) -> Callable[[bytes | None], Any]:
     def read(raw: bytes | None) -> Any:
         if raw is None or raw == b"null":
             if not field.nullable:
-                raise Misfit("missing" if raw is None else "null")
+                raise MisfitError("missing" if raw is None else "null")
             return None
         return reader(raw)
 
@@ -82,11 +82,11 @@ def text_of(raw: bytes) -> str:
     import msgspec
 
     if not raw.startswith(b'"'):
-        raise Misfit(kind_of(raw))
+        raise MisfitError(kind_of(raw))
     text = msgspec.json.decode(raw, type=str)
     # A character has 4 bytes at most, and its JSON text is never shorter than its UTF-8.
     if len(raw) - 2 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
-        raise Misfit(f"a text of more than {MAX_TEXT_BYTES // 2**20} MiB")
+        raise MisfitError(f"a text of more than {MAX_TEXT_BYTES // 2**20} MiB")
     return text
 
 
@@ -95,7 +95,7 @@ def json_text_of(raw: bytes) -> str:
     if raw.startswith(b'"'):
         return text_of(raw)
     if len(raw) > MAX_TEXT_BYTES:
-        raise Misfit(f"{kind_of(raw)} of more than {MAX_TEXT_BYTES // 2**20} MiB")
+        raise MisfitError(f"{kind_of(raw)} of more than {MAX_TEXT_BYTES // 2**20} MiB")
     return raw.decode()
 
 
@@ -107,26 +107,26 @@ def plain_decimal(raw: bytes, type_: pa.DataType) -> Decimal:
     """
     literal, kind = (text_of(raw), "a text") if raw.startswith(b'"') else (_number(raw), "a number")
     if _DECIMAL_TEXT.fullmatch(literal) is None:
-        raise Misfit("a text that is no decimal number")
+        raise MisfitError("a text that is no decimal number")
     if len(literal) > MAX_INTEGER_DIGITS:
-        raise Misfit(f"{kind} of more than {MAX_INTEGER_DIGITS} digits")
+        raise MisfitError(f"{kind} of more than {MAX_INTEGER_DIGITS} digits")
     try:
         value = Decimal(literal)
         context = Context(prec=type_.precision, traps=[Inexact, InvalidOperation])
         return value.quantize(Decimal((0, (1,), -type_.scale)), context=context)
     except (Inexact, InvalidOperation):
-        raise Misfit(f"{kind} with more digits than {type_} has") from None
+        raise MisfitError(f"{kind} with more digits than {type_} has") from None
 
 
 def _number(raw: bytes) -> str:
     if raw[:1] not in b"-0123456789":
-        raise Misfit(kind_of(raw))
+        raise MisfitError(kind_of(raw))
     return raw.decode()
 
 
 def _boolean(raw: bytes) -> bool:
     if raw not in {b"true", b"false"}:
-        raise Misfit(kind_of(raw))
+        raise MisfitError(kind_of(raw))
     return raw == b"true"
 
 
@@ -136,10 +136,10 @@ def _integer_reader(type_: pa.DataType) -> Reader:
     def read(raw: bytes) -> int:
         literal = _number(raw)
         if len(literal) > MAX_INTEGER_DIGITS:
-            raise Misfit(f"a number of more than {MAX_INTEGER_DIGITS} digits")
+            raise MisfitError(f"a number of more than {MAX_INTEGER_DIGITS} digits")
         value = _whole(literal)
         if value is None or not low <= value <= high:
-            raise Misfit(f"a number outside of {type_}")
+            raise MisfitError(f"a number outside of {type_}")
         return value
 
     return read
@@ -156,7 +156,7 @@ def _whole(literal: str) -> int | None:
     if number.adjusted() >= 20:
         return None
     if number != number.to_integral_value():
-        raise Misfit("a number with a fraction")
+        raise MisfitError("a number with a fraction")
     return int(number)
 
 
@@ -170,7 +170,7 @@ def _bounds(type_: pa.DataType) -> tuple[int, int]:
 def _double(raw: bytes) -> float:
     value = float(_number(raw))
     if not math.isfinite(value):
-        raise Misfit("a number outside of double")
+        raise MisfitError("a number outside of double")
     return value
 
 
@@ -178,7 +178,7 @@ def _single(raw: bytes) -> float:
     # From the text at once: rounded to a double first, some numbers would be rounded twice.
     value: float = pa.scalar(_number(raw), pa.string()).cast(pa.float32()).as_py()
     if not math.isfinite(value):
-        raise Misfit("a number outside of float")
+        raise MisfitError("a number outside of float")
     return value
 
 
@@ -186,14 +186,14 @@ def _instant(raw: bytes) -> int:
     try:
         return instant(text_of(raw))
     except ValueError:
-        raise Misfit("a text that is no date and time") from None
+        raise MisfitError("a text that is no date and time") from None
 
 
 def _day(raw: bytes) -> int:
     try:
         return day(text_of(raw))
     except ValueError:
-        raise Misfit("a text that is no date") from None
+        raise MisfitError("a text that is no date") from None
 
 
 def _decimal_reader(type_: pa.DataType) -> Reader:
@@ -206,7 +206,7 @@ def _struct_reader(type_: pa.DataType) -> Reader:
 
     def read(raw: bytes) -> dict[str, Any]:
         if not raw.startswith(b"{"):
-            raise Misfit(kind_of(raw))
+            raise MisfitError(kind_of(raw))
         return {name: one(value) for (name, one), value in zip(readers, properties(raw), strict=True)}
 
     return read
@@ -231,7 +231,7 @@ def _list_reader(type_: pa.DataType) -> Reader:
 
     def read(raw: bytes) -> list[Any]:
         if not raw.startswith(b"["):
-            raise Misfit(kind_of(raw))
+            raise MisfitError(kind_of(raw))
         return [one(bytes(item)) for item in items.decode(raw)]
 
     return read
@@ -241,7 +241,7 @@ def _placed(step: str, read: Callable[[bytes | None], Any]) -> Callable[[bytes |
     def placed(raw: bytes | None) -> Any:
         try:
             return read(raw)
-        except Misfit as misfit:
-            raise Misfit(misfit.found, step + misfit.path) from None
+        except MisfitError as misfit:
+            raise MisfitError(misfit.found, step + misfit.path) from None
 
     return placed

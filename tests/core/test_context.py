@@ -25,6 +25,7 @@ from arcane_framework._core.context import (
 from arcane_framework._core.durations import describe_duration, parse_duration, parse_instant
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.services import StreamIdentity
+from arcane_framework._core.spec_reading import plain_variables
 
 IDENTITY = StreamIdentity("orders", "Orders", backfilling=True, backfill_id="b-1")
 CANARY = "canary-7f3a-do-not-show"
@@ -619,3 +620,35 @@ def test_other_values_are_no_instants(value: object) -> None:
 def test_instants_beyond_the_calendar_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="must be between the years 1 and 9999"):
         parse_instant(value)
+
+
+class PlainContext(StreamContext):
+    method: Annotated[str, FromEnvironment("ARCANE__METHOD")] = "GET"
+    name: Annotated[str, FromEnvironment("ARCANE__NAME")]
+    password: SecretStr | None = None
+
+
+@pytest.mark.parametrize(
+    ("spec", "environment", "expected"),
+    [
+        ({}, {"ARCANE__NAME": "n"}, ("GET", "n")),
+        ({"name": "s"}, {}, ("GET", "s")),
+        ({"name": "s"}, {"arcane__name": "n", "ARCANE__METHOD": "POST"}, ("POST", "n")),
+    ],
+)
+def test_a_field_that_is_no_secret_may_come_from_the_environment_which_goes_before_the_spec(
+    spec: dict[str, str], environment: dict[str, str], expected: tuple[str, str]
+) -> None:
+    context = build_context(PlainContext, spec, environment, IDENTITY)
+    assert (context.method, context.name) == expected
+
+
+def test_a_missing_variable_of_a_plain_field_is_named() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        build_context(PlainContext, {}, {}, IDENTITY)
+    assert error.value.problems == ("name: is required and missing; set the environment variable ARCANE__NAME",)
+
+
+def test_variables_of_plain_fields_are_known_so_that_logs_may_show_them() -> None:
+    assert plain_variables(PlainContext) == {"ARCANE__METHOD", "ARCANE__NAME"}
+    assert plain_variables(SecretContext) == frozenset()

@@ -276,6 +276,7 @@ def test_storage_settings_are_read_under_all_prefixes() -> None:
 def test_values_of_variables_that_are_credentials_by_name_are_known_to_the_log() -> None:
     settings = read(AWS_SECRET_ACCESS_KEY="s", connectionString="c", ARCANE__AUTHHEADERS="h", HOME="/root")
     assert settings.credential_values() == {"s", "c", "h"}
+    assert settings.credential_values(plain={"arcane__AuthHeaders"}) == {"s", "c"}
 
 
 def test_values_of_the_packages_variables_are_secrets_unless_they_are_settings_of_its_own() -> None:

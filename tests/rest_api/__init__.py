@@ -23,10 +23,11 @@ or a database that changes under a reader: the rows of a window that has passed 
 
 from tests.rest_api.data import ROW_SCHEMA, ListedRows, Row, Rows, Table, encoded_schema, read_instant, write_instant
 from tests.rest_api.running import RunningApi, serve, serve_process
-from tests.rest_api.script import Entry, Fault, Script, TokenAuth
+from tests.rest_api.script import Action, Entry, Fault, Script, TokenAuth
 
 __all__ = [
     "ROW_SCHEMA",
+    "Action",
     "Entry",
     "Fault",
     "ListedRows",

@@ -52,7 +52,7 @@ class Api:
         try:
             answer = self._token(entry) if entry.kind == "token" else self._data(entry, base)
         except RefusedError as refused:
-            answer = _json({"error": refused.reason}, refused.status)
+            answer = _refusal(refused)
             if refused.status in (429, 503):
                 answer = replace(answer, headers={"Retry-After": self._retry_after()})
         entry.status = answer.status if answer.action not in ("close", "hang") else 0
@@ -87,10 +87,8 @@ class Api:
             entry.parameters |= _members(entry, "application/json")
         try:
             page = find_page(self._script, self._rows, self._now(), self._base(base) + entry.path, entry.parameters)
-        except RefusedError:
-            if fault := self._fault(entry):
-                return _spoilt(_json({}), fault)
-            raise
+        except RefusedError as refused:
+            return _spoilt(_refusal(refused), self._fault(entry))
         entry.page = page.number
         fault = self._fault(entry)
         if fault is None and random.Random(f"{self._script.seed}-{entry.number}").random() < self._script.random_503:
@@ -212,6 +210,10 @@ def _spoilt(answer: Answer, fault: Fault | None) -> Answer:
     status = fault.status or (503 if fault.body is None else 200)
     body = json.dumps({"error": "as scripted"}) if fault.body is None else fault.body
     return Answer(status, body.encode("utf-8", "surrogateescape"), fault.headers, fault.action, fault.seconds)
+
+
+def _refusal(error: RefusedError) -> Answer:
+    return _json({"error": error.reason}, error.status)
 
 
 def _json(document: Any, status: int = 200) -> Answer:

@@ -1,41 +1,25 @@
-"""Requests with placeholders: `@name` in a URL or a body, resolved once for each page of a window.
+"""Requests with placeholders: `@name` in a URL or a body, resolved for each page of a window.
 
-All functions are pure, never block and may be called on any thread.
+Everything here is pure, never blocks and may be called on any thread.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.spec_problems import shortened
+from arcane_framework.sources.rest.body_template import is_json, resolved_body
 from arcane_framework.sources.rest.date_format import check_date_format, format_date
-from arcane_framework.sources.rest.json_body import in_json_string, is_json, json_value
+from arcane_framework.sources.rest.placeholders import is_unicode, look_alikes, split_at_placeholders
+from arcane_framework.sources.rest.url_template import encoded, resolved_url, url_problems
 
-MAX_URL_LENGTH = 65_536
-"""In characters; httpx2 refuses longer ones with an error that shows the URL."""
-
-_AUTHORITY = re.compile(r"[^/?#\\]*")
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
-_METHOD = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+", re.IGNORECASE)
+_METHOD = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+")
 _NAME = re.compile(r"\w[\w.-]*")
-_WORD = re.compile(r"@(\w+)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NOT_IN_AUTHORITY = re.compile(r'[\x00-\x20\x7f-\xa0<>"{}|^`\\]')
-
-# What no URL may hold. httpx2 leaves some of it as it is and encodes the rest, in the path and in the query
-# differently. .NET encodes all of it, in templates, too (`filter=updatedAt>=<@from` goes out with %3E and %3C),
-# so the APIs behind existing streams know it like that; everything else is sent as it stands, `%` included.
-_NOT_IN_URL = re.compile(r'[^\x21-\x7e]|[<>"{}|\\^`]')
-
-# A literal time may follow a date: `@dateT00:00:00Z`. Any other word character makes it another token.
-_TOKEN_END = r"(?!(?!T\d)\w)"  # noqa: S105 - a token of a template
-
-_SAMPLE_INSTANT = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
-_SAMPLE_PAGE = "1"
 
 
 class FieldType(StrEnum):
@@ -54,8 +38,12 @@ class Placement(StrEnum):
     BODY = "BODY"
 
 
-_FROM = (FieldType.FILTER_DATE_FROM, FieldType.FILTER_DATE_BETWEEN_FROM)
-_ROLES = (_FROM, (FieldType.FILTER_DATE_BETWEEN_TO,), (FieldType.RESPONSE_PAGE,))
+# The first field of each line is replaced; another one never would be.
+_PARTS = (
+    (FieldType.FILTER_DATE_FROM, FieldType.FILTER_DATE_BETWEEN_FROM),
+    (FieldType.FILTER_DATE_BETWEEN_TO,),
+    (FieldType.RESPONSE_PAGE,),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +69,9 @@ class ResolvedRequest:
 
     Attributes:
         method: In upper case.
-        url: Absolute, of printable ASCII characters, ready for the wire.
+        url: Absolute, and behind the host of printable ASCII characters alone: to be sent as it is.
         body: None if the request has none.
-        content_type: The body's; None without a body and for an empty one.
+        content_type: The body's; None if there is none, or an empty one.
     """
 
     method: str
@@ -94,16 +82,16 @@ class ResolvedRequest:
 
 @dataclass(frozen=True)
 class RequestTemplate:
-    """A request whose URL and body hold placeholders.
+    """A request whose URL and body have placeholders.
 
     Attributes:
-        url: An absolute http or https URL; white space around it is ignored.
+        url: An absolute http or https URL; white space around it is dropped.
         method: The HTTP method; becomes upper case.
         body: Empty for none.
-        fields: The placeholders. One that does not occur in its template is allowed.
+        fields: The placeholders. One that does not occur in its template is no error.
 
     Raises:
-        ConfigurationError: Something is wrong with it; the message lists all problems by the spec's names.
+        ConfigurationError: It cannot work; the message lists all problems by the names of the stream definition.
     """
 
     url: str = field(repr=False)
@@ -114,46 +102,41 @@ class RequestTemplate:
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.strip())
         object.__setattr__(self, "method", self.method.upper())
-        problems = list(self._problems())
+        problems = [*self._text_problems(), *self._field_problems()]
         if problems:
-            raise ConfigurationError("The request template is not valid:", problems)
+            raise ConfigurationError("the request cannot be made as it is configured:", problems)
 
-    @property
+    @cached_property
     def dates(self) -> tuple[str, ...]:
         """The formats of the dates that requests name."""
         return tuple(each.format for each in self.fields if each.type is not FieldType.RESPONSE_PAGE)
 
-    @property
+    @cached_property
     def has_end(self) -> bool:
         """Whether requests name a window's end."""
         return any(each.type is FieldType.FILTER_DATE_BETWEEN_TO for each in self.fields)
 
-    @property
+    @cached_property
     def page_field(self) -> TemplatedField | None:
         """The placeholder of the page; None for an API without pages."""
         return next((each for each in self.fields if each.type is FieldType.RESPONSE_PAGE), None)
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The URL's host, without user, password and port."""
         return urlsplit(self.url).hostname or ""
 
-    @property
+    @cached_property
     def path(self) -> str:
-        """The URL's path, with its placeholders and without the query."""
-        return _encoded(urlsplit(self.url).path) or "/"
+        """The URL's path with its placeholders, and without the query."""
+        return encoded(urlsplit(self.url).path) or "/"
 
-    @property
+    @cached_property
     def unknown_tokens(self) -> tuple[str, ...]:
-        """Words like `dateTime` behind an `@` of which only the beginning is a field, so that they stay as they are."""
-        texts = {Placement.URL: self.url, Placement.BODY: self.body}
-        words: dict[str, None] = {}
-        for placement, text in texts.items():
-            names = tuple(self._fields_of(placement))
-            literals = [text] if not names else self._pattern(placement).split(text)[::2]
-            found = [word for literal in literals for word in _WORD.findall(literal) if word.startswith(names)]
-            words.update(dict.fromkeys(found))
-        return tuple(words)
+        """Words behind an `@` that only begin with a field's name, or are one of the other template: not replaced."""
+        names = [each.name for each in self.fields]
+        literals = [*self._url_pieces[::2], *self._body_pieces[::2]]
+        return tuple(dict.fromkeys(word for literal in literals for word in look_alikes(literal, names)))
 
     def resolve(self, start: datetime, end: datetime, page: str | None) -> ResolvedRequest:
         """The request for one page of a window.
@@ -161,31 +144,97 @@ class RequestTemplate:
         Args:
             start: The window's start, aware.
             end: The window's end, aware.
-            page: The page's text; None for an API without pages.
+            page: The page's text; None for an API without pages. A text that is an http or https URL stands for
+                the whole URL.
 
         Raises:
-            ConfigurationError: There is no page, and the template has a field for one.
-            FatalStreamError: The page cannot be put into the URL; the message names the field, not the page.
+            ConfigurationError: There is a page and no field for it, or a field and no page.
+            FatalStreamError: The page cannot be put into the request; the message names the field, not the page.
         """
         paged = self.page_field
+        if paged is None and page is not None:
+            raise ConfigurationError(
+                "templatedFields: a paged API needs a field of type RESPONSE_PAGE, which says where the page goes"
+            )
         if paged is not None and page is None:
             raise ConfigurationError(_unresolved([paged]))
-        values = self._dates(start, end)
-        if paged is None or page is None:
-            return self._request(self._resolved_url(values, None), values, None)
-        _check_encodable(paged, page)
-        link = paged.placement is Placement.URL and _SCHEME.match(page) is not None
-        url = _checked_link(paged, page) if link else self._paged_url(values, paged, page)
-        if len(url) > MAX_URL_LENGTH:
+        if paged is not None and not is_unicode(page or ""):
             raise FatalStreamError(
-                f"the URL with the value of the templated field {paged.name!r} is longer than {MAX_URL_LENGTH} "
-                "characters: check resolverPropertyKeyChain"
+                f"the value of the placeholder @{paged.name} has half of a surrogate pair, which cannot be sent: "
+                "correct resolverPropertyKeyChain, or the API"
             )
-        return self._request(url, values, page)
+        url = resolved_url(
+            self._url_pieces, self._dates(Placement.URL, start, end), self._page_name(Placement.URL), page
+        )
+        body = resolved_body(
+            self._body_pieces, self._dates(Placement.BODY, start, end), self._page_name(Placement.BODY), page
+        )
+        return self._request(url, body)
 
-    def _request(self, url: str, dates: Mapping[str, str], page: str | None) -> ResolvedRequest:
-        text = self._resolved_body(dates, page)
-        if not text:
+    def _request(self, url: str, body: str) -> ResolvedRequest:
+        if not body:
             return ResolvedRequest(self.method, url, None if self.method in ("GET", "HEAD") else b"", None)
-        content_type = "application/json" if is_json(text) else "text/plain; charset=utf-8"
-        return ResolvedRequest(self.method, url, text.encode(), content_type)
+        content_type = "application/json" if is_json(body) else "text/plain; charset=utf-8"
+        return ResolvedRequest(self.method, url, body.encode(), content_type)
+
+    def _dates(self, placement: Placement, start: datetime, end: datetime) -> dict[str, str]:
+        return {
+            each.name: format_date(end if each.type is FieldType.FILTER_DATE_BETWEEN_TO else start, each.format)
+            for each in self.fields
+            if each.placement is placement and each.type is not FieldType.RESPONSE_PAGE
+        }
+
+    def _page_name(self, placement: Placement) -> str | None:
+        paged = self.page_field
+        return paged.name if paged is not None and paged.placement is placement else None
+
+    @cached_property
+    def _url_pieces(self) -> tuple[str, ...]:
+        return self._pieces(self.url, Placement.URL)
+
+    @cached_property
+    def _body_pieces(self) -> tuple[str, ...]:
+        return self._pieces(self.body, Placement.BODY)
+
+    def _pieces(self, text: str, placement: Placement) -> tuple[str, ...]:
+        return split_at_placeholders(text, [each.name for each in self.fields if each.placement is placement])
+
+    def _text_problems(self) -> Iterator[str]:
+        for problem in url_problems(self._url_pieces):
+            yield f"urlTemplate {problem}"
+        if not is_unicode(self.body):
+            yield "bodyTemplate has half of a surrogate pair, which cannot be sent"
+        if not _METHOD.fullmatch(self.method):
+            yield f"httpMethod must be a method of HTTP, such as GET or POST, not {shortened(self.method)}"
+
+    def _field_problems(self) -> Iterator[str]:
+        seen: set[tuple[str, Placement]] = set()
+        for index, each in enumerate(self.fields):
+            where = f"templatedFields[{index}]"
+            if not _NAME.fullmatch(each.name):
+                yield (
+                    f"{where}.fieldName must be the name without @, of letters, digits, '_', '-' and '.', "
+                    f"not {shortened(each.name)}"
+                )
+            if (each.name, each.placement) in seen:
+                yield f"{where}.fieldName: another field with placement {each.placement} has the name {each.name!r}"
+            seen.add((each.name, each.placement))
+            if each.type is not FieldType.RESPONSE_PAGE:
+                yield from _format_problems(where, each.format)
+        parts = [[each for each in enumerate(self.fields) if each[1].type in types] for types in _PARTS]
+        never = [each for _, each in sorted((one for fields in parts for one in fields[1:]), key=lambda one: one[0])]
+        if never:
+            yield f"templatedFields: {_unresolved(never)}"
+
+
+def _format_problems(where: str, text: str) -> Iterator[str]:
+    try:
+        check_date_format(text)
+    except ConfigurationError as error:
+        yield f"{where}.formatString: {error}"
+    if not is_unicode(text):
+        yield f"{where}.formatString has half of a surrogate pair, which cannot be sent"
+
+
+def _unresolved(fields: list[TemplatedField]) -> str:
+    return f"Cannot return the resolved template as there are unresolved fields: {','.join(e.name for e in fields)}"

@@ -1,0 +1,164 @@
+"""One attempt: a request, the redirects that it meets, and the answer, all before one deadline."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+
+from arcane_framework._core.clock import Clock
+from arcane_framework._core.errors import FatalStreamError
+from arcane_framework.http import decoding
+from arcane_framework.http.connections import GUARD, Guard
+from arcane_framework.http.errors import ForbiddenAddressError, HttpStatusError, TryAgainError
+from arcane_framework.http.failures import failure_of, timed_out
+from arcane_framework.http.headers import encoded
+from arcane_framework.http.hosts import HostRules, forbidden
+from arcane_framework.http.redirects import REDIRECTS, Hop, next_hop
+from arcane_framework.http.request import HttpSettings, shown_url
+
+_WORTH_READING: Final = 64 * 1024
+"""A redirect's body up to this size is read, so that the connection can be used for the next request."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server has said in the end.
+
+    Attributes:
+        status: The HTTP status code; no redirect that is followed.
+        retry_after: The value of that header.
+        body: Decoded, if the status is 2xx; else empty.
+    """
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status <= 299
+
+
+class Exchange:
+    """Makes one attempt.
+
+    Args:
+        client: Sends; its cookies are thrown away.
+        clock: For the deadline.
+        settings: The bounds.
+        rules: Which hosts redirects may lead to.
+        what: The request, for messages.
+    """
+
+    def __init__(
+        self, client: httpx2.Client, clock: Clock, settings: HttpSettings, rules: HostRules, what: str
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._rules = rules
+        self._what = what
+        deadline = clock.monotonic() + settings.timeout
+        self._remaining: Callable[[], float] = lambda: deadline - clock.monotonic()
+
+    def run(self, first: Hop) -> Answer:
+        """Send and follow. Blocks until the deadline at the most.
+
+        Raises:
+            TryAgainError: It failed, and may not the next time.
+            FatalStreamError: It failed for good.
+        """
+        hop = first
+        try:
+            for _ in range(self._settings.max_redirects + 1):
+                outcome = self._send(hop, first.url)
+                if isinstance(outcome, Answer):
+                    return outcome
+                hop = outcome
+        except httpx2.RequestError as error:
+            failure: Exception = failure_of(error, self._what, shown_url(str(hop.url)), self._settings.timeout)
+        except ForbiddenAddressError as error:
+            failure = FatalStreamError(forbidden(self._what, error.host, error.reason, only_public=error.only_public))
+        else:
+            failure = self._too_many_redirects(hop)
+        # Outside of the except blocks: the libraries' errors quote headers and bodies, and would be chained.
+        raise failure
+
+    def _send(self, hop: Hop, origin: httpx2.URL) -> Answer | Hop:
+        seconds = self._remaining()
+        if seconds <= 0:
+            raise timed_out(self._settings.timeout)
+        request = httpx2.Request(
+            hop.method,
+            hop.url,
+            headers=encoded(hop.headers),
+            content=hop.body,
+            extensions={
+                "timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds),
+                GUARD: Guard(hop.trust.only_public, self._remaining),
+            },
+        )
+        response = self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            # Also those of a client that was not made by `make_client`.
+            self._client.cookies.clear()
+            if response.status_code in REDIRECTS:
+                locations = response.headers.get_list("location")
+                self._use_up(response)
+                return next_hop(hop, origin, response.status_code, locations, self._rules, self._what)
+            retry_after = response.headers.get("retry-after")
+            return Answer(response.status_code, retry_after, self._body(hop, response))
+        finally:
+            response.close()
+
+    def _body(self, hop: Hop, response: httpx2.Response) -> bytes:
+        if response.status_code in (204, 205) or not 200 <= response.status_code <= 299 or hop.method == "HEAD":
+            return b""
+        encoding = response.headers.get("content-encoding", "")
+        declared = _content_length(response)
+        if declared is not None and declared > self._settings.max_body_bytes and not encoding:
+            raise decoding.too_large(self._what, self._settings.max_body_bytes)
+        return decoding.read_body(
+            _all_of(response, declared),
+            encoding,
+            max_bytes=self._settings.max_body_bytes,
+            what=self._what,
+            check=self._check_time,
+        )
+
+    def _check_time(self) -> None:
+        if self._remaining() <= 0:
+            raise timed_out(self._settings.timeout)
+
+    def _use_up(self, response: httpx2.Response) -> None:
+        declared = _content_length(response)
+        if declared is None or declared > _WORTH_READING:
+            return
+        with suppress(httpx2.RequestError):  # then the connection is not used again
+            for _ in response.stream:  # type: ignore[union-attr]
+                self._check_time()
+
+    def _too_many_redirects(self, hop: Hop) -> HttpStatusError:
+        return HttpStatusError(
+            f"{self._what}: more than {self._settings.max_redirects} redirects, the last one to "
+            f"{shown_url(str(hop.url))}: correct the URL",
+            302,
+        )
+
+
+def _content_length(response: httpx2.Response) -> int | None:
+    text = response.headers.get("content-length", "")
+    chunked = "transfer-encoding" in response.headers
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 and not chunked else None
+
+
+def _all_of(response: httpx2.Response, declared: int | None) -> Iterator[bytes]:
+    received = 0
+    # Not iter_raw: a reply of a mock transport has been read already, and would refuse it.
+    for chunk in response.stream:  # type: ignore[union-attr]
+        received += len(chunk)
+        yield chunk
+    if declared is not None and received < declared:
+        raise TryAgainError(f"a body that ended after {received} of {declared} bytes")

@@ -1,0 +1,47 @@
+"""The elements of a JSON array as raw texts: one by one, as lines, and as an Arrow column."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import msgspec
+
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def elements(array: bytes) -> "list[msgspec.Raw]":
+    """The raw texts of a well-formed array's elements, which refer to the array's memory."""
+    import msgspec
+
+    return msgspec.json.decode(array, type=list[msgspec.Raw])
+
+
+def as_lines(texts: "Sequence[msgspec.Raw]") -> bytes:
+    """One line for each raw text; line ends within one stand between its tokens only and become spaces."""
+    separator = b"\0"  # nothing well-formed holds it
+    joined = separator.join(texts)
+    if b"\n" in joined or b"\r" in joined:
+        joined = joined.translate(_LINE_ENDS)
+    return joined.replace(separator, b"\n")
+
+
+def as_column(joined: bytes, separator: str, count: int) -> pa.Array:
+    """A column (`large_string`) of `count` texts that are joined in UTF-8 by a character that none of them holds."""
+    if count == 0:
+        return pa.array([], pa.large_string())
+    offsets = bytes(8) + len(joined).to_bytes(8, sys.byteorder)
+    whole = pa.Array.from_buffers(pa.large_string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
+    column = pc.split_pattern(whole, separator).values
+    assert len(column) == count
+    return column
+
+
+def raw_column(texts: "Sequence[msgspec.Raw | bytes | None]") -> pa.Array:
+    """A column (`large_string`) of raw texts; null where one is missing or is JSON's null."""
+    joined = b"\0".join([b"null" if text is None else text for text in texts])
+    column = as_column(joined, "\0", len(texts))
+    return pc.if_else(pc.equal(column, "null"), pa.scalar(None, column.type), column)

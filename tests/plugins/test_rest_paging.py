@@ -1,0 +1,367 @@
+"""Pages of the ready-made REST kinds under virtual time: sequences, windows, retries in the middle, resuming."""
+
+from typing import Any
+
+import pytest
+
+from arcane_framework.testing import ScriptedHttp, StreamTest
+from tests.plugins.rest_streams import (
+    COUNTER,
+    DYNAMIC,
+    FROM,
+    HOST,
+    OFFSET,
+    PAGE,
+    START,
+    TO,
+    TOKEN,
+    ids,
+    items,
+    paged,
+    queries,
+    stream,
+)
+
+PAGED = "RestApiPagedFixedAuth"
+WINDOW = "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:00Z"
+
+Page = tuple[str, dict[str, Any]]
+"""What is asked for and what is answered."""
+
+PAGES: dict[str, list[Page]] = {
+    "COUNTER": [
+        ("1", {"total": 3, "items": items(1, 2)}),
+        ("2", {"total": 3, "items": items(3, 4)}),
+        ("3", {"total": 3, "items": items(5)}),
+    ],
+    "OFFSET": [
+        ("0", {"items": items(1, 2)}),
+        ("2", {"items": items(3, 4)}),
+        ("4", {"items": items(5)}),
+        ("6", {"items": []}),
+    ],
+    "TOKEN": [
+        ("", {"items": items(1, 2), "next": "a/b+c"}),
+        ("a%2Fb%2Bc", {"items": items(3, 4), "next": 7}),
+        ("7", {"items": items(5), "next": None}),
+    ],
+}
+RESOLVERS = {"COUNTER": COUNTER, "OFFSET": OFFSET, "TOKEN": TOKEN}
+
+
+def url(page: str, window: str = WINDOW) -> str:
+    return f"{HOST}/items?{window}&page={page}"
+
+
+def script(resolver: str, http: ScriptedHttp | None = None, window: str = WINDOW, first: int = 0) -> ScriptedHttp:
+    http = http or ScriptedHttp()
+    for page, answer in PAGES[resolver][first:]:
+        http.reply("GET", url(page, window), json=answer)
+    return http
+
+
+def backfill(resolver: str, http: ScriptedHttp, **options: Any) -> StreamTest:
+    changes = options.pop("changes", {})
+    return stream(PAGED, paged(RESOLVERS[resolver], **changes), http, backfilling=True, **options)
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_a_backfill_reads_the_pages_of_one_window_in_order(resolver: str) -> None:
+    http = script(resolver)
+    with backfill(resolver, http).start() as test:
+        test.advance(10)
+        assert test.error is None
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+        assert queries(http) == [f"/items?{WINDOW}&page={page}" for page, _ in PAGES[resolver]]
+        assert http.unused == []
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_each_window_is_read_from_its_first_page_on(resolver: str) -> None:
+    windows = [
+        "from=2024-05-08T11:00:00Z&to=2024-05-08T12:00:00Z",
+        "from=2024-05-08T12:00:00Z&to=2024-05-08T12:01:00Z",
+    ]
+    http = ScriptedHttp()
+    for window in windows:
+        script(resolver, http, window)
+    with stream(PAGED, paged(RESOLVERS[resolver], changeCaptureIntervalSeconds=60), http).start() as test:
+        test.advance(61)
+        test.stop()
+        assert test.exit_code == 0
+        assert ids(test) == [1, 2, 3, 4, 5] * 2
+
+
+def test_windows_with_more_pages_than_the_one_before_are_read_whole() -> None:
+    http = ScriptedHttp()
+    for total in (1, 5, 5):
+        for page in range(1, total + 1):
+            http.reply("GET", f"{HOST}/items?*&page={page}", json={"total": total, "items": items(page)})
+    with stream(PAGED, paged(COUNTER), http).start() as test:
+        test.advance(121)
+        test.stop()
+        assert ids(test) == [1, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("resolver", RESOLVERS)
+@pytest.mark.parametrize("failing", ["first", "middle", "last"])
+def test_a_page_that_fails_for_a_while_is_repeated_and_none_is_left_out(
+    resolver: str, status: int, failing: str
+) -> None:
+    pages = PAGES[resolver]
+    page = pages[{"first": 0, "middle": 1, "last": len(pages) - 1}[failing]][0]
+    http = script(resolver, ScriptedHttp().reply("GET", url(page), status=status, times=2))
+    with backfill(resolver, http).start() as test:
+        test.advance(60)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+        assert test.metrics.count("retries") == 2
+
+
+def test_a_response_that_ends_in_the_middle_is_asked_for_again() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), text='{"total": 3, "items": [{"id": 1')
+    with backfill("COUNTER", script("COUNTER", http)).start() as test:
+        test.advance(60)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+
+
+def test_a_failure_that_lasts_ends_with_what_was_read_and_a_restart_goes_on_there() -> None:
+    http = ScriptedHttp()
+    for page, answer in PAGES["COUNTER"][:2]:
+        http.reply("GET", url(page), json=answer)
+    http.reply("GET", url("3"), status=503, times=None)
+    with backfill("COUNTER", http, changes={"retrySeconds": 20, "groupingIntervalSeconds": 1}).start() as test:
+        test.advance(60)
+        assert test.exit_code == 2
+        assert "page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z" in str(test.error)
+        assert ids(test, "backfill") == [1, 2, 3, 4]
+        test.http._routes.clear()
+        script("COUNTER", test.http, first=2)
+        test.restart().advance(10)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+@pytest.mark.parametrize("read", [1, 2])
+def test_a_backfill_that_was_stopped_goes_on_at_its_next_page_in_its_window(resolver: str, read: int) -> None:
+    http = ScriptedHttp()
+    for page, answer in PAGES[resolver][:read]:
+        http.reply("GET", url(page), json=answer)
+    http.reply("GET", url(PAGES[resolver][read][0]), json={}, delay=20)
+    with backfill(resolver, http).start() as test:
+        test.advance(5)
+        test.stop()
+        assert test.exit_code == 2
+        assert not any(name.endswith(".COMPLETED") for name in test.files())
+        script(resolver, http, first=read)
+        asked = len(http.requests)
+        test.restart().advance(3_600)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+        assert queries(http)[asked:] == [f"/items?{WINDOW}&page={page}" for page, _ in PAGES[resolver][read:]]
+        assert test.position().stream == {
+            "from": "2023-01-01T00:00:00Z",
+            "to": "2024-05-08T12:00:00Z",
+            "pages": len(PAGES[resolver]),
+        }
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_a_stream_that_was_stopped_in_a_window_reads_the_rest_of_it_first(resolver: str) -> None:
+    window = "from=2024-05-08T11:00:00Z&to=2024-05-08T12:00:00Z"
+    first, second = PAGES[resolver][:2]
+    http = ScriptedHttp().reply("GET", url(first[0], window), json=first[1])
+    http.reply("GET", url(second[0], window), json={}, delay=20)
+    with stream(PAGED, paged(RESOLVERS[resolver]), http).start() as test:
+        test.advance(5)
+        test.stop()
+        assert test.exit_code == 0
+        test.advance(595)
+        script(resolver, http, window, first=1)
+        script(resolver, http, "from=2024-05-08T12:00:00Z&to=2024-05-08T12:11:00Z")
+        test.restart().advance(61)
+        test.stop()
+        assert ids(test) == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_stored_token_that_the_api_no_longer_knows_is_an_error_and_no_new_beginning(status: int) -> None:
+    http = ScriptedHttp().reply("GET", url(""), json=PAGES["TOKEN"][0][1])
+    http.reply("GET", url("a%2Fb%2Bc"), json={}, delay=20)
+    http.reply("GET", url("a%2Fb%2Bc"), status=status)
+    with backfill("TOKEN", http).start() as test:
+        test.advance(5)
+        test.stop()
+        test.restart().advance(5)
+        assert test.exit_code == 1
+        assert test.error == (
+            "page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z was refused "
+            f"(HTTP {status}) where an earlier run had stopped: the API no longer knows the stored page token. "
+            "Nothing was skipped or read again; run a new backfill"
+        )
+        assert ids(test, "backfill") == [1, 2]
+
+
+def test_the_page_is_read_before_the_next_one_is_asked_for_and_the_rows_are_parsed_meanwhile() -> None:
+    http = ScriptedHttp()
+    for page, answer in PAGES["COUNTER"]:
+        http.reply("GET", url(page), json=answer, delay=10)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(25)
+        assert [request.time.second for request in http.requests] == [0, 10, 20]
+        assert ids(test, "backfill") == [1, 2, 3, 4]
+
+
+def test_an_api_that_gives_the_same_page_for_ever_is_an_error() -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items?*", json={"items": items(1, 2)}, times=None)
+    with backfill("OFFSET", http).start() as test:
+        test.advance(60)
+        assert test.exit_code == 1
+        assert test.error == (
+            "page 10 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the last 10 pages hold the same rows: "
+            "the API does not seem to look at the page that it is asked for. Correct the field of type RESPONSE_PAGE "
+            "in templatedFields, or pageResolverConfiguration"
+        )
+        assert len(http.requests) == 10
+
+
+def test_tokens_that_go_round_in_a_circle_are_an_error() -> None:
+    http = ScriptedHttp()
+    for page, following in (("", "a"), ("a", "b"), ("b", "a")):
+        http.reply("GET", url(page), json={"items": items(1), "next": following})
+    with backfill("TOKEN", http).start() as test:
+        test.advance(60)
+        assert test.exit_code == 1
+        assert test.error == (
+            "page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the API gave a page token that it has "
+            "given in this window before: reading on would never end. Correct resolverPropertyKeyChain, or the API"
+        )
+
+
+def test_next_links_on_the_same_host_are_followed_as_they_are() -> None:
+    http = ScriptedHttp().reply("GET", url(""), json={"items": items(1), "next": f"{HOST}/more?cursor=x%20y&to=z"})
+    http.reply("GET", f"{HOST}/more?cursor=x%20y&to=z", json={"items": items(2)})
+    with backfill("TOKEN", http).start() as test:
+        test.advance(5)
+        assert test.error is None
+        assert ids(test, "backfill") == [1, 2]
+
+
+def test_a_next_link_to_another_host_needs_a_setting() -> None:
+    http = ScriptedHttp().reply("GET", url(""), json={"items": items(1), "next": "https://other.example/more"})
+    with backfill("TOKEN", http).start() as test:
+        test.advance(5)
+        assert test.exit_code == 1
+        assert "allowedHosts" in str(test.error)
+        assert "other.example" in str(test.error)
+        assert len(http.requests) == 1
+    http.reply("GET", url(""), json={"items": items(1), "next": "https://other.example/more"})
+    http.reply("GET", "https://other.example/more", json={"items": items(2)})
+    with backfill("TOKEN", http, changes={"allowedHosts": ["other.example"]}).start() as test:
+        test.advance(5)
+        assert ids(test, "backfill") == [1, 2]
+        assert http.requests[-1].headers["x-api-key"] == "not-a-secret"
+
+
+def test_a_next_link_is_not_shown_where_positions_are() -> None:
+    secret = f"{HOST}/more?cursor=hidden-word"
+    http = ScriptedHttp().reply("GET", url(""), json={"items": items(1), "next": secret})
+    http.reply("GET", secret, status=503, times=None)
+    with backfill("TOKEN", http, changes={"retrySeconds": 5}).start() as test:
+        test.advance(60)
+        assert test.exit_code == 2
+        assert test.position().backfill is not None
+        assert "hidden-word" not in str(test.logs)
+
+
+def test_pages_can_be_in_the_body() -> None:
+    body = '{"from": "@from", "to": "@to", "page": @page}'
+    fields = [{**field, "placement": "BODY"} for field in (FROM, TO, PAGE)]
+    http = ScriptedHttp()
+    for number in (1, 2):
+        http.reply("POST", f"{HOST}/search", json={"total": 2, "items": items(number)})
+    given = paged(COUNTER, urlTemplate=f"{HOST}/search", httpMethod="POST", bodyTemplate=body, templatedFields=fields)
+    with stream(PAGED, given, http, backfilling=True).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2]
+        assert [request.json() for request in http.requests] == [
+            {"from": "2023-01-01T00:00:00Z", "to": "2024-05-08T12:00:00Z", "page": number} for number in (1, 2)
+        ]
+        assert http.requests[0].headers["content-type"] == "application/json"
+
+
+def test_the_originals_numbers_of_a_paged_stream_with_a_token() -> None:
+    http = ScriptedHttp().reply("POST", DYNAMIC["ARCANE__AUTHURL"], json={"token": "t", "expiresIn": 3600})
+    for page in (1, 2, 3):
+        answer = {"TotalPages": 3, "MockRootValue": {"MockEntryValue": items(page, page + 10)}}
+        http.reply("GET", f"{HOST}/items?*&page={page}", json=answer)
+    given = paged(
+        {"resolverType": "COUNTER", "resolverPropertyKeyChain": ["TotalPages"]},
+        responsePropertyKeyChain=["MockRootValue", "MockEntryValue"],
+    )
+    with stream("RestApiPagedDynamicAuth", given, http, backfilling=True).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        assert len(test.rows("backfill")) == 6
+        assert [request.method for request in http.requests] == ["POST", "GET", "GET", "GET"]
+        assert {request.headers["authorization"] for request in http.requests[1:]} == {"Bearer t"}
+
+
+def test_a_token_that_is_refused_in_the_middle_is_renewed_and_the_page_repeated() -> None:
+    http = ScriptedHttp()
+    for token in ("one", "two"):
+        http.reply("POST", DYNAMIC["ARCANE__AUTHURL"], json={"token": token, "expiresIn": 3600})
+    (first, answer), *_ = PAGES["COUNTER"]
+    http.reply("GET", url(first), json=answer)
+    http.reply("GET", url("2"), status=401)
+    script("COUNTER", http, first=1)
+    with stream("RestApiPagedDynamicAuth", paged(COUNTER), http, backfilling=True).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+        data = [request.headers["authorization"] for request in http.requests if request.method == "GET"]
+        assert data == ["Bearer one", "Bearer one", "Bearer two", "Bearer two"]
+
+
+def test_a_token_that_is_refused_twice_ends_the_stream() -> None:
+    http = ScriptedHttp()
+    http.reply("POST", DYNAMIC["ARCANE__AUTHURL"], json={"token": "t", "expiresIn": 3600}, times=2)
+    http.reply("GET", url("1"), status=401, times=2)
+    with stream("RestApiPagedDynamicAuth", paged(COUNTER), http, backfilling=True).start() as test:
+        test.advance(5)
+        assert test.exit_code == 1
+        assert "401" in str(test.error)
+
+
+def test_fixed_headers_that_are_refused_end_the_stream_at_once() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), status=401)
+    with backfill("COUNTER", http).start() as test:
+        assert test.exit_code == 1
+        assert len(http.requests) == 1
+
+
+@pytest.mark.parametrize(("resolver", "other"), [("COUNTER", "OFFSET"), ("TOKEN", "COUNTER")])
+def test_another_resolver_in_the_middle_of_a_window_is_refused(resolver: str, other: str) -> None:
+    first, second = PAGES[resolver][:2]
+    http = ScriptedHttp().reply("GET", url(first[0]), json=first[1]).reply("GET", url(second[0]), json={}, delay=20)
+    with backfill(resolver, http).start() as test:
+        test.advance(5)
+        test.stop()
+        test.restart(spec=paged(RESOLVERS[other])).advance(1)
+        assert test.exit_code == 1
+        assert f"read with the page resolver {resolver}, and the spec says {other}" in str(test.error)
+
+
+def test_a_window_that_is_asked_for_again_before_its_first_page_was_kept_ends_later() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json={}, delay=20)
+    with backfill("COUNTER", http, start=START).start() as test:
+        test.advance(5)
+        test.stop()
+        script("COUNTER", http, "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:05Z")
+        test.restart().advance(5)
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
