@@ -145,6 +145,16 @@ class StreamContext(SpecModel):
             raise TypeError(f"{cls.__name__}: {taken[0]} is the stream's identity and cannot be a field")
 
 
+class ObservabilitySpec(SpecModel):
+    """What a stream tells about itself.
+
+    Attributes:
+        metric_tags: More tags on all of its metrics.
+    """
+
+    metric_tags: dict[str, str] = {}
+
+
 class SinkContext(StreamContext):
     """The sink's fields that all ready-made kinds have.
 
@@ -154,6 +164,7 @@ class SinkContext(StreamContext):
         grouping_interval_seconds: How long rows are held at most before their group is cut.
         groups_per_file: Groups of a file.
         quarantine: Set rows that do not fit aside instead of failing, where the source can.
+        observability: Tags for its metrics.
     """
 
     sink_location: Annotated[str, Field(min_length=1)]
@@ -161,6 +172,7 @@ class SinkContext(StreamContext):
     grouping_interval_seconds: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=10)
     groups_per_file: Annotated[int, Field(gt=0)] = 1
     quarantine: bool = False
+    observability: ObservabilitySpec | None = None
 
     @property
     def grouping(self) -> Grouping:

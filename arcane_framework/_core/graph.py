@@ -247,7 +247,6 @@ class StreamGraphBuilder(ABC, Generic[Context]):
                 f"{type(source).__name__} has no schema: set its attribute `schema` to a pyarrow.Schema"
             )
         run = GraphRun(self.services.clock)
-        tags = {"stream_source_location": source.tags.location, "stream_source_entity": source.tags.entity}
-        metrics = self.services.metrics.with_tags(tags)
+        metrics = self.services.metrics.with_tags(source.tags.metric_tags)
         chain = source_loop.observable(source, run, metrics, self.services)
         return Stream(source, self.services, metrics, run, chain)

@@ -27,6 +27,11 @@ class SourceTags:
     location: str = "unknown"
     entity: str = "unknown"
 
+    @property
+    def metric_tags(self) -> dict[str, str]:
+        """As tags of metrics."""
+        return {"stream_source_location": self.location, "stream_source_entity": self.entity}
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRun:

@@ -41,7 +41,7 @@ def system_resolver(host: str, port: int) -> Sequence[SocketAddress]:
     """Ask the system's resolver."""
     # On other systems an address may come as bytes; here it is text.
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [address for _, _, _, _, address in found if isinstance(address[0], str)]  # type: ignore[misc]
+    return [address for _, _, _, _, address in found if isinstance(address[0], str)]
 
 
 def system_connect(sock: socket.socket, address: SocketAddress) -> None:

@@ -52,15 +52,17 @@ def _check_size(decoded: int, received: int, max_bytes: int, what: str) -> None:
         raise too_large(what, max_bytes)
     if decoded > RATIO_FROM and decoded > MAX_RATIO * received:
         raise FatalStreamError(
-            f"{what}: the response unpacks to more than {MAX_RATIO} times its size, which looks like a "
-            "decompression bomb: ask the API for smaller pages; maxResponseBytes does not change this limit"
+            f"{what}: the response unpacks to more than {MAX_RATIO} times its size and "
+            f"{RATIO_FROM} bytes: ask the API for smaller pages (such a response stays refused whatever "
+            "maxResponseBytes is)"
         )
 
 
 def too_large(what: str, max_bytes: int) -> FatalStreamError:
     """The error for a body above the limit."""
     return FatalStreamError(
-        f"{what}: the response has more than {max_bytes} bytes: ask the API for smaller pages, or raise maxResponseBytes"
+        f"{what}: the response has more than {max_bytes} bytes: ask the API for smaller pages, "
+        "or raise maxResponseBytes"
     )
 
 

@@ -13,7 +13,7 @@ from arcane_framework.http.decoding import ACCEPT_ENCODING
 from arcane_framework.http.errors import HttpStatusError, TruncatedBodyError, TryAgainError
 from arcane_framework.http.exchange import Answer, Exchange
 from arcane_framework.http.headers import basic_authorization, merged
-from arcane_framework.http.hosts import HostRules, Trust
+from arcane_framework.http.hosts import HostRules
 from arcane_framework.http.library_logs import silent_libraries
 from arcane_framework.http.rate_limit import RateLimiter
 from arcane_framework.http.redirects import Hop

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import httpcore2
 import httpx2
@@ -76,7 +76,13 @@ class GuardedTransport(httpx2.BaseTransport):
         self, context: ssl.SSLContext, proxies: Mapping[str, str], resolver: Resolver, connect: Connect
     ) -> None:
         self._backend = GuardedBackend(resolver=resolver, connect=connect)
-        self._direct = httpcore2.ConnectionPool(ssl_context=context, network_backend=self._backend, **_LIMITS)
+        self._direct = httpcore2.ConnectionPool(
+            ssl_context=context,
+            network_backend=self._backend,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+        )
         self._proxies = dict(proxies)
         self._proxy_backend = GuardedBackend(checked=False)
         self._proxied = {
@@ -140,7 +146,7 @@ class _Body(httpx2.SyncByteStream):
             yield chunk
 
     def close(self) -> None:
-        if isinstance(self._stream, httpcore2.NetworkStream) or hasattr(self._stream, "close"):
+        if hasattr(self._stream, "close"):
             self._stream.close()
 
 

@@ -199,7 +199,7 @@ def test_a_stored_token_that_the_api_no_longer_knows_is_an_error_and_no_new_begi
         test.restart().advance(5)
         assert test.exit_code == 1
         assert test.error == (
-            "page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z was refused "
+            "FatalStreamError: page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z was refused "
             f"(HTTP {status}) where an earlier run had stopped: the API no longer knows the stored page token. "
             "Nothing was skipped or read again; run a new backfill"
         )
@@ -222,7 +222,7 @@ def test_an_api_that_gives_the_same_page_for_ever_is_an_error() -> None:
         test.advance(60)
         assert test.exit_code == 1
         assert test.error == (
-            "page 10 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the last 10 pages hold the same rows: "
+            "FatalStreamError: page 10 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the last 10 pages hold the same rows: "
             "the API does not seem to look at the page that it is asked for. Correct the field of type RESPONSE_PAGE "
             "in templatedFields, or pageResolverConfiguration"
         )
@@ -237,7 +237,7 @@ def test_tokens_that_go_round_in_a_circle_are_an_error() -> None:
         test.advance(60)
         assert test.exit_code == 1
         assert test.error == (
-            "page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the API gave a page token that it has "
+            "FatalStreamError: page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the API gave a page token that it has "
             "given in this window before: reading on would never end. Correct resolverPropertyKeyChain, or the API"
         )
 

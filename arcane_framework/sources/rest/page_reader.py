@@ -123,7 +123,7 @@ class _Fetching:
                 raise FatalStreamError(
                     f"{self._what} was refused (HTTP {error.status}) where an earlier run had stopped: the API no "
                     "longer knows the stored page token. Nothing was skipped or read again; run a new backfill"
-                ) from error
+                ) from None
             raise
 
     def _next_page(self, page: Pointer | None, text: PageText) -> Pointer | None:

@@ -48,9 +48,15 @@ class RestApi:
     http: HttpSettings = field(default_factory=lambda: HttpSettings(timeout=60.0))
 
     def __post_init__(self) -> None:
-        if self.pager is not None and self.template.page_field is None:
+        page = self.template.page_field
+        if self.pager is not None and page is None:
             raise ConfigurationError(
                 "templatedFields: a paged API needs a field of type RESPONSE_PAGE, which says where the page goes"
+            )
+        if self.pager is None and page is not None:
+            raise ConfigurationError(
+                "templatedFields: Cannot return the resolved template as there are unresolved fields: "
+                f"{page.name}. A field of type RESPONSE_PAGE is for kinds with pages"
             )
 
 
@@ -104,6 +110,11 @@ class RestApiSource(Source):
         self._backfill_from = backfill_from
         self._interval = interval
         self._windows = Windows(look_back, template.dates, overlap, bounded=template.has_end)
+        if template.unknown_tokens:
+            services.log.warning(
+                "the templates hold words that look like fields and are none; they are sent as they are",
+                words=", ".join(template.unknown_tokens),
+            )
         self._reader = PageReader(template, self._windows, pager, responses, services.clock, held_bytes)
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
@@ -111,13 +122,13 @@ class RestApiSource(Source):
         position = None if watermark is None else self._stored(watermark)
         with closing(self._connect()) as connection:
             if position is not None and not position.complete:
-                yield from self._reader.read(position, connection)
+                yield from self._read(position, connection)
                 yield self._pause()
             last = None if position is None else position.window
             while True:
                 window = self._windows.next(last, self._services.clock.now())
                 if window is not None:
-                    yield from self._reader.read(ReadPosition(window), connection)
+                    yield from self._read(ReadPosition(window), connection)
                     last = window
                 yield self._pause()
 
@@ -129,7 +140,7 @@ class RestApiSource(Source):
             position = self._stored(watermark)
         if not position.complete:
             with closing(self._connect()) as connection:
-                yield from self._reader.read(position, connection)
+                yield from self._read(position, connection)
 
     def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
         """The first streaming window begins where the backfill's has ended."""
@@ -141,6 +152,13 @@ class RestApiSource(Source):
     def moment(self, watermark: Watermark) -> datetime | None:
         position = read_position(watermark)
         return position.window.end if position.complete else position.window.start
+
+    def _read(self, position: ReadPosition, connection: Connection) -> Iterator[Batch | Wait]:
+        clock, services = self._services.clock, self._services
+        started = clock.monotonic()
+        services.log.debug("reading a window", window=str(position.window), page=position.pages + 1)
+        yield from self._reader.read(position, connection)
+        services.metrics.with_tags(self.tags.metric_tags).gauge("poll.duration", clock.monotonic() - started)
 
     def _stored(self, watermark: Watermark) -> ReadPosition:
         position = read_position(watermark)
