@@ -4,11 +4,10 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Unpack
+from typing import Any
 
 from arcane_framework.plugins.rest_api import RestApiStream
 from arcane_framework.testing import ScriptedHttp, StreamTest
-from arcane_framework.testing.stream_test import StreamTestOptions
 
 HOST = "https://api.example"
 START = datetime(2024, 5, 8, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -66,9 +65,9 @@ def paged(resolver: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     )
 
 
-COUNTER = {"resolverType": "COUNTER", "resolverPropertyKeyChain": ["total"]}
-OFFSET = {"resolverType": "OFFSET", "resolverPropertyKeyChain": ["items"], "responseSize": 2}
-TOKEN = {"resolverType": "TOKEN", "resolverPropertyKeyChain": ["next"]}
+COUNTER: dict[str, Any] = {"resolverType": "COUNTER", "resolverPropertyKeyChain": ["total"]}
+OFFSET: dict[str, Any] = {"resolverType": "OFFSET", "resolverPropertyKeyChain": ["items"], "responseSize": 2}
+TOKEN: dict[str, Any] = {"resolverType": "TOKEN", "resolverPropertyKeyChain": ["next"]}
 
 
 def items(*numbers: int) -> list[dict[str, Any]]:
@@ -86,10 +85,17 @@ def queries(http: ScriptedHttp) -> list[str]:
     return [request.url.removeprefix(HOST) for request in http.requests if request.url.startswith(HOST)]
 
 
-def stream(kind: str, given: Mapping[str, Any], http: ScriptedHttp, **options: Unpack[StreamTestOptions]) -> StreamTest:
+def stream(
+    kind: str,
+    given: Mapping[str, Any],
+    http: ScriptedHttp,
+    *,
+    backfilling: bool = False,
+    secrets: Mapping[str, str] | None = None,
+) -> StreamTest:
     """A stream of a ready-made kind; the caller starts it."""
-    secrets = DYNAMIC if "Dynamic" in kind else FIXED
-    chosen: StreamTestOptions = {"secrets": secrets, "start": START, **options}
-    if "clock" in options:
-        chosen.pop("start")
-    return StreamTest(RestApiStream, given, stream_kind=kind, http=http, **chosen)
+    if secrets is None:
+        secrets = DYNAMIC if "Dynamic" in kind else FIXED
+    return StreamTest(
+        RestApiStream, given, stream_kind=kind, http=http, start=START, secrets=secrets, backfilling=backfilling
+    )

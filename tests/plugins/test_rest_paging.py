@@ -12,7 +12,6 @@ from tests.plugins.rest_streams import (
     HOST,
     OFFSET,
     PAGE,
-    START,
     TO,
     TOKEN,
     ids,
@@ -60,9 +59,8 @@ def script(resolver: str, http: ScriptedHttp | None = None, window: str = WINDOW
     return http
 
 
-def backfill(resolver: str, http: ScriptedHttp, **options: Any) -> StreamTest:
-    changes = options.pop("changes", {})
-    return stream(PAGED, paged(RESOLVERS[resolver], **changes), http, backfilling=True, **options)
+def backfill(resolver: str, http: ScriptedHttp, **changes: Any) -> StreamTest:
+    return stream(PAGED, paged(RESOLVERS[resolver], **changes), http, backfilling=True)
 
 
 @pytest.mark.parametrize("resolver", RESOLVERS)
@@ -133,7 +131,7 @@ def test_a_failure_that_lasts_ends_with_what_was_read_and_a_restart_goes_on_ther
     for page, answer in PAGES["COUNTER"][:2]:
         http.reply("GET", url(page), json=answer)
     http.reply("GET", url("3"), status=503, times=None)
-    with backfill("COUNTER", http, changes={"retrySeconds": 20, "groupingIntervalSeconds": 1}).start() as test:
+    with backfill("COUNTER", http, retrySeconds=20, groupingIntervalSeconds=1).start() as test:
         test.advance(60)
         assert test.exit_code == 2
         assert "page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z" in str(test.error)
@@ -222,8 +220,9 @@ def test_an_api_that_gives_the_same_page_for_ever_is_an_error() -> None:
         test.advance(60)
         assert test.exit_code == 1
         assert test.error == (
-            "FatalStreamError: page 10 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the last 10 pages hold the same rows: "
-            "the API does not seem to look at the page that it is asked for. Correct the field of type RESPONSE_PAGE "
+            "FatalStreamError: page 10 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: "
+            "the last 10 pages hold the same rows: the API does not seem to look at the page that it is asked for. "
+            "Correct the field of type RESPONSE_PAGE "
             "in templatedFields, or pageResolverConfiguration"
         )
         assert len(http.requests) == 10
@@ -237,8 +236,9 @@ def test_tokens_that_go_round_in_a_circle_are_an_error() -> None:
         test.advance(60)
         assert test.exit_code == 1
         assert test.error == (
-            "FatalStreamError: page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the API gave a page token that it has "
-            "given in this window before: reading on would never end. Correct resolverPropertyKeyChain, or the API"
+            "FatalStreamError: page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: "
+            "the API gave a page token that it has given in this window before: "
+            "reading on would never end. Correct resolverPropertyKeyChain, or the API"
         )
 
 
@@ -261,7 +261,7 @@ def test_a_next_link_to_another_host_needs_a_setting() -> None:
         assert len(http.requests) == 1
     http.reply("GET", url(""), json={"items": items(1), "next": "https://other.example/more"})
     http.reply("GET", "https://other.example/more", json={"items": items(2)})
-    with backfill("TOKEN", http, changes={"allowedHosts": ["other.example"]}).start() as test:
+    with backfill("TOKEN", http, allowedHosts=["other.example"]).start() as test:
         test.advance(5)
         assert ids(test, "backfill") == [1, 2]
         assert http.requests[-1].headers["x-api-key"] == "not-a-secret"
@@ -271,7 +271,7 @@ def test_a_next_link_is_not_shown_where_positions_are() -> None:
     secret = f"{HOST}/more?cursor=hidden-word"
     http = ScriptedHttp().reply("GET", url(""), json={"items": items(1), "next": secret})
     http.reply("GET", secret, status=503, times=None)
-    with backfill("TOKEN", http, changes={"retrySeconds": 5}).start() as test:
+    with backfill("TOKEN", http, retrySeconds=5).start() as test:
         test.advance(60)
         assert test.exit_code == 2
         assert test.position().backfill is not None
@@ -359,7 +359,7 @@ def test_another_resolver_in_the_middle_of_a_window_is_refused(resolver: str, ot
 
 def test_a_window_that_is_asked_for_again_before_its_first_page_was_kept_ends_later() -> None:
     http = ScriptedHttp().reply("GET", url("1"), json={}, delay=20)
-    with backfill("COUNTER", http, start=START).start() as test:
+    with backfill("COUNTER", http).start() as test:
         test.advance(5)
         test.stop()
         script("COUNTER", http, "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:05Z")
