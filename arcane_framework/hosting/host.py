@@ -367,6 +367,8 @@ def _must_have_backfill(source: Source) -> None:
 
 
 def _http_client() -> "httpx2.Client":
-    import httpx2
+    from urllib.request import getproxies
 
-    return httpx2.Client()
+    from arcane_framework.http import make_client
+
+    return make_client(proxies=getproxies())

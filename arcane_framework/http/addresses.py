@@ -1,6 +1,7 @@
 """Which addresses a stream may connect to, in whatever spelling they come; pure."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -22,6 +23,9 @@ _NEVER: Final[tuple[tuple[Network, str], ...]] = tuple(
     )
 )
 
+# inet_aton itself also takes whatever follows a blank.
+_INET_ATON: Final = re.compile(r"[0-9A-Fa-fXx.]+", re.ASCII)
+
 _METADATA_NAMES: Final = frozenset(
     {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
 )
@@ -29,6 +33,7 @@ _METADATA_NAMES: Final = frozenset(
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_TRANSLATED: Final = ipaddress.IPv6Network("::ffff:0:0:0/96")
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 
 
@@ -44,7 +49,7 @@ def literal_address(host: str) -> Address | None:
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(text)) if text.isascii() and not text.isspace() else None
+        return ipaddress.IPv4Address(socket.inet_aton(text)) if _INET_ATON.fullmatch(text) else None
     except OSError:
         return None
 
@@ -107,7 +112,7 @@ def _forms(address: Address) -> Iterator[Address]:
     if address.teredo is not None:
         yield from address.teredo
     number = int(address)
-    if address in _NAT64 or (address in _COMPATIBLE and number > 0xFFFF):
+    if address in _NAT64 or address in _TRANSLATED or (address in _COMPATIBLE and number > 0xFFFF):
         yield ipaddress.IPv4Address(number & 0xFFFFFFFF)
     if address in _NAT64_LOCAL:
         yield from _nat64_local(number)

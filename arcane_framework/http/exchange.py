@@ -70,23 +70,27 @@ class Exchange:
             TryAgainError: It failed, and may not the next time.
             FatalStreamError: It failed for good.
         """
-        hop = first
+        self._hop = first
         try:
-            for _ in range(self._settings.max_redirects + 1):
-                outcome = self._send(hop, first.url)
-                if isinstance(outcome, Answer):
-                    return outcome
-                hop = outcome
+            return self._follow(first.url)
         except httpx2.RequestError as error:
-            failure: Exception = failure_of(error, self._what, shown_url(str(hop.url)), self._settings.timeout)
+            shown = shown_url(str(self._hop.url))
+            failure: Exception = failure_of(error, self._what, shown, self._settings.timeout)
         except ForbiddenAddressError as error:
             failure = FatalStreamError(forbidden(self._what, error.host, error.reason, only_public=error.only_public))
-        else:
-            failure = self._too_many_redirects(hop)
         # Outside of the except blocks: the libraries' errors quote headers and bodies, and would be chained.
         raise failure
 
-    def _send(self, hop: Hop, origin: httpx2.URL) -> Answer | Hop:
+    def _follow(self, origin: httpx2.URL) -> Answer:
+        followed = 0
+        while True:
+            outcome = self._send(self._hop, origin, followed)
+            if isinstance(outcome, Answer):
+                return outcome
+            self._hop = outcome
+            followed += 1
+
+    def _send(self, hop: Hop, origin: httpx2.URL, followed: int) -> Answer | Hop:
         seconds = self._remaining()
         if seconds <= 0:
             raise timed_out(self._settings.timeout)
@@ -105,6 +109,8 @@ class Exchange:
             # Also those of a client that was not made by `make_client`.
             self._client.cookies.clear()
             if response.status_code in REDIRECTS:
+                if followed >= self._settings.max_redirects:
+                    raise self._too_many_redirects(hop, response.status_code)
                 locations = response.headers.get_list("location")
                 self._use_up(response)
                 return next_hop(hop, origin, response.status_code, locations, self._rules, self._what)
@@ -140,11 +146,11 @@ class Exchange:
             for _ in response.stream:  # type: ignore[union-attr]
                 self._check_time()
 
-    def _too_many_redirects(self, hop: Hop) -> HttpStatusError:
+    def _too_many_redirects(self, hop: Hop, status: int) -> HttpStatusError:
         return HttpStatusError(
-            f"{self._what}: more than {self._settings.max_redirects} redirects, the last one to "
+            f"{self._what}: more than {self._settings.max_redirects} redirects, the last one from "
             f"{shown_url(str(hop.url))}: correct the URL",
-            302,
+            status,
         )
 
 

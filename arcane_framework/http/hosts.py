@@ -162,7 +162,14 @@ def _trusted_url(url: str) -> httpx2.URL:
 def _allowed_entry(entry: str) -> tuple[tuple[str, int | None], Trust]:
     host = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
     url = parse_url(f"http://{host}/")
-    if url is None or url.userinfo or url.raw_path != b"/" or "*" in entry or any(c.isspace() for c in entry):
+    if (
+        url is None
+        or url.userinfo
+        or url.raw_path != b"/"
+        or url.fragment
+        or "*" in entry
+        or any(c.isspace() for c in entry)
+    ):
         raise ConfigurationError(
             f"allowedHosts: {shown_url(entry) if '@' in entry else repr(entry)} is no host: "
             "write `host` or `host:port`, without a scheme or a path"

@@ -28,7 +28,7 @@ class Hop:
     """
 
     method: str
-    url: httpx2.URL
+    url: httpx2.URL = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
     trust: Trust

@@ -92,5 +92,5 @@ def shown_url(url: str) -> str:
     except ValueError:
         return "a URL that cannot be read"
     host = parts.netloc.rpartition("@")[2]
-    text = f"{parts.scheme}://{host}{parts.path}" if host else f"{parts.scheme}:..."
+    text = f"{parts.scheme}://{host}{parts.path}" if host and parts.scheme else "a URL without a host"
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -59,7 +59,7 @@ class ColumnarReader:
 
         try:
             return self._read(array)
-        except (pa.ArrowException, msgspec.ValidationError, MisfitError, OverflowError):
+        except (pa.ArrowException, msgspec.DecodeError, MisfitError, OverflowError, RecursionError):
             raise NotColumnarError from None
 
     def _read(self, array: bytes) -> pa.RecordBatch:

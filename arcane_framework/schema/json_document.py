@@ -121,14 +121,14 @@ class KeyChains:
         found: list[bytes | None] = [None] * len(self._chains)
         check_utf8(text)
         try:
-            value = self._root.decoder.decode(text)
+            whole = text.strip(WHITESPACE) if self._root.ends else text
+            self._root.collect(whole, self._root.decoder.decode(text), found)
         except msgspec.ValidationError:
             # Some value on the way is no object; if it is not the last one of its name, it does not count.
             decode_raw(text)
             return tuple(_walk(text, chain) for chain in self._chains)
         except (msgspec.DecodeError, RecursionError) as error:
             refuse(text, error)
-        self._root.collect(text.strip(WHITESPACE) if self._root.ends else text, value, found)
         return tuple(found)
 
 

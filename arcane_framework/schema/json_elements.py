@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arcane_framework.schema.json_document import refuse
+
 if TYPE_CHECKING:
     import msgspec
 
@@ -14,10 +16,17 @@ _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
 def elements(array: bytes) -> "list[msgspec.Raw]":
-    """The raw texts of a well-formed array's elements, which refer to the array's memory."""
+    """The raw texts of an array's elements, which refer to the array's memory.
+
+    Raises:
+        JsonError: The text is not well formed, or nested too deep for the calling thread.
+    """
     import msgspec
 
-    return msgspec.json.decode(array, type=list[msgspec.Raw])
+    try:
+        return msgspec.json.decode(array, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        refuse(array, error)
 
 
 def as_lines(texts: "Sequence[msgspec.Raw]") -> bytes:

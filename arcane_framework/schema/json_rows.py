@@ -56,6 +56,7 @@ class JsonRows:
 
         Raises:
             SchemaInconsistentError: A row does not fit and `quarantine` is false.
+            JsonError: The text is not well formed, or nested too deep for the calling thread.
             ValueError: The text is not that of an array.
         """
         _check_array(array)
@@ -82,7 +83,7 @@ def raw_rows(array: bytes, schema: pa.Schema, location: str) -> pa.RecordBatch:
 
     Raises:
         SchemaInconsistentError: A row has more than 64 MiB or more than 64 levels.
-        JsonError: The text is not UTF-8.
+        JsonError: The text is not well formed, not UTF-8, or nested too deep for the calling thread.
         ValueError: The text is not that of an array.
     """
     _check_array(array)

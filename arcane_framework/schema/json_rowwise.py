@@ -60,7 +60,7 @@ class RowwiseReader:
             try:
                 values.append(read(value))
             except MisfitError as misfit:
-                where = misfit.path.removeprefix(f".{field.name}")
-                inside = f" at {where.removeprefix('.')!r}" if where else ""
-                raise _RowMisfitError(f"column {field.name!r} ({field.type}) is {misfit.found}{inside}") from None
+                where = misfit.path.removeprefix(f".{field.name}").removeprefix(".")
+                place = f"column {field.name!r}" + (f" at {where!r}" if where else "")
+                raise _RowMisfitError(f"{place} holds {misfit.found}, which does not fit {field.type}") from None
         return values

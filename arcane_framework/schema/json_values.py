@@ -70,7 +70,7 @@ def nullable(field: pa.Field, reader: Reader) -> Callable[[bytes | None], Any]:
     def read(raw: bytes | None) -> Any:
         if raw is None or raw == b"null":
             if not field.nullable:
-                raise MisfitError("missing" if raw is None else "null")
+                raise MisfitError("nothing" if raw is None else "null")
             return None
         return reader(raw)
 

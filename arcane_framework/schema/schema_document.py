@@ -6,6 +6,11 @@ No message shows the text. JSON needs no library; YAML needs PyYAML.
 import json
 from typing import Any
 
+MAX_LEVELS = 200
+"""How deep lists and objects of a YAML text may be nested; a column that is nested 64 levels deep needs 130."""
+
+_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+
 
 class InvalidDocument(Exception):  # noqa: N818 - the end of a sentence, which the caller begins
     """The document cannot be used; the message says why, as the end of a sentence."""
@@ -82,11 +87,27 @@ class _YamlReader:
 
     def read(self, text: str) -> Any:
         yaml = self._yaml
-        # Before nodes are made: with aliases they would be a graph.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise InvalidDocument("has YAML aliases (*name): write what they stand for in their place")
+        self._check_tokens(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         return None if node is None else self._value(node)
+
+    def _check_tokens(self, text: str) -> None:
+        """Before nodes are made: aliases would make a graph of them, and the scanner takes minutes for deep nesting."""
+        yaml = self._yaml
+        begins = (
+            yaml.BlockMappingStartToken,
+            yaml.BlockSequenceStartToken,
+            yaml.FlowMappingStartToken,
+            yaml.FlowSequenceStartToken,
+        )
+        ends = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+        depth = 0
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise InvalidDocument("has YAML aliases (*name): write what they stand for in their place")
+            depth += isinstance(token, begins) - isinstance(token, ends)
+            if depth > MAX_LEVELS:
+                raise _too_deep()
 
     def _value(self, node: Any) -> Any:
         yaml = self._yaml
@@ -94,8 +115,8 @@ class _YamlReader:
             return _without_doubles([(self._key(key), self._value(value)) for key, value in node.value])
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item) for item in node.value]
-        word = None if node.style else node.value.lower()
-        return {"": None, "~": None, "null": None, "true": True, "false": False}.get(word, node.value)
+        # A word in quotes is a text, whatever it says.
+        return node.value if node.style else _WORDS.get(node.value.lower(), node.value)
 
     def _key(self, node: Any) -> str:
         if not isinstance(node, self._yaml.ScalarNode):

@@ -22,6 +22,9 @@ PARSE_WORKERS = 2
 SAME_PAGES = 10
 """So many equal pages in a row, none of them empty, are taken for an API that does not look at the page."""
 
+LOOKED_AT_BYTES = 1 << 16
+"""How much of a page is compared with the one before."""
+
 UNKNOWN_TOKEN = (400, 404, 410)
 """How APIs refuse a page token that they no longer know."""
 
@@ -161,7 +164,7 @@ class _LoopGuard:
 
     def __init__(self, pointer: Pointer | None) -> None:
         self._tokens = {hash(pointer)} if isinstance(pointer, str) else set()
-        self._last = 0
+        self._last = (0, 0)
         self._same = 0
 
     def check(self, following: Pointer | None, text: PageText) -> None:
@@ -181,9 +184,10 @@ class _LoopGuard:
         if following is None or not text.has_rows:
             self._same = 0
             return
-        checksum = zlib.crc32(text.rows or b"")
-        self._same = self._same + 1 if checksum == self._last else 1
-        self._last = checksum
+        rows = text.rows or b""
+        looks = (len(rows), zlib.crc32(rows[:LOOKED_AT_BYTES]))
+        self._same = self._same + 1 if looks == self._last else 1
+        self._last = looks
         if self._same == SAME_PAGES:
             raise FatalStreamError(
                 f"the last {SAME_PAGES} pages hold the same rows: the API does not seem to look at the page that it is "

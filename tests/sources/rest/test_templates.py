@@ -1,5 +1,7 @@
 import json
+import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -95,7 +97,12 @@ def body_of(body: str, *fields: TemplatedField, page: str | None = None, method:
             None,
             "/?d=2023%20%3C%3E%7B%7D%7C%5E%60%23%C3%A9%22%5C",
         ),
-        ("/?d=@date", [TemplatedField("date", FieldType.FILTER_DATE_FROM, "")], None, "/?d=01/02/2023%2003:04:05%20+00:00"),
+        (
+            "/?d=@date",
+            [TemplatedField("date", FieldType.FILTER_DATE_FROM, "")],
+            None,
+            "/?d=01/02/2023%2003:04:05%20+00:00",
+        ),
     ],
 )  # fmt: skip
 def test_whole_tokens_are_replaced_in_the_url(
@@ -237,10 +244,16 @@ def test_a_page_that_is_no_unicode_is_refused(template: RequestTemplate) -> None
 HOSTILE = st.sampled_from(
     [
         "@evil", "//evil", "..%2f", "..", ".", "", "\r\nHost: evil", "\\evil", "/../..", "%2e%2e", "?x", "#x", "&a=b",
-        ":80@evil", "\x00", "evil.example/", "//evil.example", "\thttp://evil", "@page", "@date", "%", "%zz", "; x", "é",
+        ":80@evil", "\x00", "evil.example/", "//evil.example", "\thttp://evil", "@page", "@date", "%", "%zz", "; x",
+        "é",
     ]
 )  # fmt: skip
 VALUES = st.one_of(st.text(max_size=20), HOSTILE, st.lists(HOSTILE, max_size=3).map("".join))
+
+
+def _moves(page: str, template: str) -> bool:
+    segments = [segment.replace("@page", page) for segment in urlsplit(template).path.split("/") if "@page" in segment]
+    return any(not segment or {".", ".."} & set(re.split(r"[/\\]", segment)) for segment in segments)
 
 
 @given(
@@ -257,12 +270,10 @@ VALUES = st.one_of(st.text(max_size=20), HOSTILE, st.lists(HOSTILE, max_size=3).
 def test_no_page_changes_scheme_host_port_or_the_depth_of_the_path(page: str, template: str) -> None:
     assume(not page.strip().lower().startswith(("http://", "https://")))
     plain = url_of(template, PAGE, FROM, page="x")
-    try:
+    # Only the path refuses some.
+    with pytest.raises(FatalStreamError) if _moves(page, template) else nullcontext():
         url = url_of(template, PAGE, FROM, page=page)
-    except FatalStreamError as error:
-        # Only the path refuses, and names the placeholder alone.
-        assert "@page" in urlsplit(template).path
-        assert str(error).startswith("the value of the placeholder @page is empty, or has '.' or '..'")
+    if _moves(page, template):
         return
     expected, got, sent = urlsplit(plain), urlsplit(url), httpx2.URL(url)
     assert (got.scheme, got.netloc, got.fragment) == (expected.scheme, expected.netloc, "")
