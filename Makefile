@@ -12,11 +12,15 @@ CODE := arcane_framework tests examples benchmarks docs
 
 .PHONY: help
 help: ## Show what can be made
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: demo
 demo: $(VENV)/.stamp-examples ## Run the example stream on a public data set
 	@$(BIN)/python -m examples.flights
+
+.PHONY: demo-rest
+demo-rest: $(VENV)/.stamp-examples ## Read the same data set from a REST API
+	@$(BIN)/python -m examples.rest_flights
 
 .PHONY: test
 test: lint ## Run every check: lint, types, layers, tests

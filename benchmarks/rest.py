@@ -77,7 +77,7 @@ def measure(scale: Scale) -> list[Figure]:
     return [
         *_beside_script(ours, by_hand),
         *_memory({**others, base: ours}, pages.page_rows),
-        *_beside_peers(median(usage.wall for usage in ours), peers),
+        *beside_peers(median(usage.wall for usage in ours), peers),
         Figure(f"pages of {pages.page_rows:,} rows, served by {server.name}", base, ""),
     ]
 
@@ -101,7 +101,7 @@ def _peers(pages: Pages, total: int) -> dict[str, Usage]:
     # Once each: a round takes longer than all of the others together, and the goal is far from the noise.
     return {
         "dlt": pages.load(dlt(python), total),
-        "dlt with more workers and files": pages.load(dlt(python, tuned=True), total),
+        "dlt, tuned": pages.load(dlt(python, tuned=True), total),
     }
 
 
@@ -129,7 +129,8 @@ def _memory(found: dict[int, list[Usage]], page_rows: int) -> list[Figure]:
     ]
 
 
-def _beside_peers(wall: float, peers: dict[str, Usage]) -> list[Figure]:
+def beside_peers(wall: float, peers: dict[str, Usage]) -> list[Figure]:
+    """The plugin's wall seconds over those of each peer, and what these have taken."""
     ratios = [
         Figure(f"plugin over {name}: wall", wall / usage.wall, "x", DLT_GOAL if name == "dlt" else None)
         for name, usage in peers.items()

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from benchmarks.child import ROOT, environment
 
 START_SECONDS = 10.0
+STANDARD_LIBRARY = "Python's own server, as nginx is not installed"
 
 # One process, and no place outside the folder: neither the log, nor the pid, nor what is held back of a request.
 NGINX = """
@@ -84,7 +85,7 @@ def serve(root: Path, work: Path, *, nginx: str | None = None) -> Iterator[PageS
         # Its own default log is outside the folder; `-e` replaces it before the configuration is read.
         command = [program, "-p", str(work), "-e", "stderr", "-c", str(config)]
     else:
-        name = "a server of the standard library, as nginx is not installed"
+        name = STANDARD_LIBRARY
         command = [sys.executable, "-m", "benchmarks.rest_server", str(root), str(port)]
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL) as process:
         try:

@@ -16,7 +16,8 @@ Arrow = TypeVar("Arrow", pa.RecordBatch, pa.Table)
 
 def no_rows(schema: pa.Schema) -> pa.RecordBatch:
     """A record batch of `schema` without rows."""
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+    # Not from an empty list: for that pyarrow imports pandas where it is installed, which takes long.
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def batch_from_rows(

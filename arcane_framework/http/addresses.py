@@ -94,7 +94,8 @@ def _not_public(address: Address) -> str | None:
         return "a loopback address"
     if address.is_multicast:
         return "a multicast address"
-    return None if address.is_global else "a private or reserved address"
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return None if address.is_global and not site_local else "a private or reserved address"
 
 
 def _forms(address: Address) -> Iterator[Address]:

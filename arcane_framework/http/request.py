@@ -78,7 +78,7 @@ class HttpSettings:
         if not (math.isfinite(self.timeout) and self.timeout > 0):
             raise ConfigurationError(f"httpTimeout must be a number of seconds above 0, not {self.timeout:g}")
         if not (math.isfinite(self.retry_seconds) and self.retry_seconds >= 0):
-            raise ConfigurationError(f"retrySeconds must be 0 or a number of seconds above, not {self.retry_seconds:g}")
+            raise ConfigurationError(f"retrySeconds must be a number of seconds, 0 or more, not {self.retry_seconds:g}")
         if self.max_body_bytes <= 0:
             raise ConfigurationError(f"maxResponseBytes must be above 0, not {self.max_body_bytes}")
         if self.max_redirects < 0:

@@ -41,7 +41,7 @@ def as_lines(texts: "Sequence[msgspec.Raw]") -> bytes:
 def as_column(joined: bytes, separator: str, count: int) -> pa.Array:
     """A column (`large_string`) of `count` texts that are joined in UTF-8 by a character that none of them holds."""
     if count == 0:
-        return pa.array([], pa.large_string())
+        return pa.nulls(0, pa.large_string())
     offsets = bytes(8) + len(joined).to_bytes(8, sys.byteorder)
     whole = pa.Array.from_buffers(pa.large_string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
     column = pc.split_pattern(whole, separator).values

@@ -12,7 +12,7 @@ from arcane_framework._core.batch import QuarantinedRow
 from arcane_framework._core.errors import FatalStreamError, FencedError
 from arcane_framework._core.position import BackfillState, Position
 from arcane_framework._core.raw_json import declared_schema
-from arcane_framework._core.rows import without_dictionaries
+from arcane_framework._core.rows import no_rows, without_dictionaries
 from arcane_framework._core.schema_hash import schema_hash
 from arcane_framework._core.services import Mode
 from arcane_framework._core.sink import Committed, Grouping, Sink, SinkRun
@@ -235,7 +235,7 @@ class PartSink(Sink):
             metadata = {} if self._layout.merge_key is None else {"ARCANE_MERGE_KEY_NAME": self._layout.merge_key}
             target = pa.BufferOutputStream()
             stored = (declared_schema(schema) or schema).with_metadata(metadata)
-            pq.write_table(without_dictionaries(stored.empty_table()), target)
+            pq.write_table(without_dictionaries(pa.Table.from_batches([no_rows(stored)])), target)
             self._opened.storage.create(name, target.getvalue().to_pybytes())
 
     def _write_metadata(self) -> None:

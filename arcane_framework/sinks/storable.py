@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arcane_framework._core.errors import ConfigurationError, SchemaInconsistentError
-from arcane_framework._core.rows import without_dictionaries
+from arcane_framework._core.rows import no_rows, without_dictionaries
 
 
 def check_schema(schema: pa.Schema) -> None:
@@ -21,7 +21,7 @@ def check_schema(schema: pa.Schema) -> None:
         raise ConfigurationError(f"the schema has several columns named {doubled[0]!r}: give each its own name")
     for field in schema:
         try:
-            empty = without_dictionaries(pa.schema([field]).empty_table())
+            empty = without_dictionaries(pa.Table.from_batches([no_rows(pa.schema([field]))]))
             pq.write_table(empty, pa.BufferOutputStream())
         except (pa.ArrowException, NotImplementedError) as error:
             raise ConfigurationError(

@@ -11,6 +11,7 @@ from benchmarks.bounds import BATCH, CountedSource, InFlight
 from benchmarks.child import run_child
 from benchmarks.figures import TINY, Figure, as_json, table
 from benchmarks.parts import services
+from benchmarks.rest_server import STANDARD_LIBRARY, find_nginx
 
 FIGURES: dict[str, dict[str, float | None]] = {
     "overhead": {
@@ -47,6 +48,20 @@ FIGURES: dict[str, dict[str, float | None]] = {
         "SIGTERM in an idle wait, the longest": 2,
         "SIGTERM in a write": 2,
         "SIGTERM in a write, the longest": 2,
+    },
+    "rest": {
+        "plugin over a script by hand: wall": 1.15,
+        "plugin over a script by hand: CPU": 1.2,
+        "plugin: wall": None,
+        "plugin: CPU": None,
+        "script by hand: wall": None,
+        "script by hand: CPU": None,
+        "script by hand: peak": None,
+        "plugin: peak of 50 rows": 200,
+        "plugin: peak of 150 rows": 200,
+        "plugin: peak of 350 rows": 200,
+        "plugin: peak of 350 rows over 50": 1.1,
+        f"pages of 50 rows, served by {'nginx' if find_nginx() else STANDARD_LIBRARY}": None,
     },
 }
 

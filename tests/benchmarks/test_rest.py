@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import rest_pages, rest_peer
-from benchmarks.rest import Pages, read_back
+from benchmarks.figures import Figure
+from benchmarks.rest import Pages, beside_peers, read_back
 from benchmarks.rest_pages import SCHEMA, ids, pages_folder, schema_encoded
 from benchmarks.rest_server import find_nginx, serve
 from benchmarks.rest_ways import Way, dlt, script
-from benchmarks.whole import run_whole
+from benchmarks.whole import Usage, run_whole
 
 SERVERS = [
     pytest.param(None, marks=pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed"), id="nginx"),
@@ -180,6 +181,21 @@ def test_a_command_that_fails_is_an_error_with_its_last_words() -> None:
     with pytest.raises(RuntimeError) as caught:
         run_whole([sys.executable, "-c", code])
     assert str(caught.value) == f"{sys.executable} -c {code} ended with 3:\nto\nboth\n"
+
+
+def test_the_goal_is_against_dlt_as_it_is_and_tuning_it_only_explains() -> None:
+    peers = {"dlt": Usage(40.0, 41.0, 150.0), "dlt, tuned": Usage(20.0, 42.0, 160.0)}
+    assert beside_peers(4.0, peers) == [
+        Figure("plugin over dlt: wall", 0.1, "x", 0.05),
+        Figure("plugin over dlt, tuned: wall", 0.2, "x"),
+        Figure("dlt: wall", 40.0, "s"),
+        Figure("dlt: CPU", 41.0, "s"),
+        Figure("dlt: peak of its largest process", 150.0, "MiB"),
+        Figure("dlt, tuned: wall", 20.0, "s"),
+        Figure("dlt, tuned: CPU", 42.0, "s"),
+        Figure("dlt, tuned: peak of its largest process", 160.0, "MiB"),
+    ]
+    assert beside_peers(4.0, {}) == []
 
 
 def test_a_peer_that_cannot_be_installed_says_why_and_is_tried_again(

@@ -23,7 +23,7 @@ import pytest
 from arcane_framework import BackfillState, Batch
 from arcane_framework.commits import StreamState
 from arcane_framework.storage import LocalStorage
-from examples.flights import command_name, one_liners
+from examples.demo import command_name, one_liners
 from examples.flights_data import LAST_DAY, NEW_YEARS_EVE, archive_path, flights_between, read_blocks
 from examples.flights_plugin import FlightsContext, FlightsSource
 

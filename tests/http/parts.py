@@ -106,7 +106,7 @@ def finish(clock: VirtualClock, action: Callable[[], T], within: float) -> T:
     def run() -> None:
         try:
             results.append(action())
-        except BaseException as error:  # noqa: BLE001 - also the end of a stream
+        except BaseException as error:
             errors.append(error)
 
     thread = clock.spawn(run, "fetch")

@@ -28,6 +28,8 @@ OWN = "https://shop.example/orders?since=@from"
         ("https://[fd12::1]:8443/", [OWN], ("[fd12::1]:8443",)),
         ("https://xn--bcher-kva.example/", [OWN], ("bücher.example",)),
         ("http://other.example/", ["http://shop.example/"], ("other.example",)),
+        # One parser for what is checked and what is sent: this is a user name, whatever a browser makes of it.
+        ("https://evil.example\\@shop.example/", [OWN], ()),
     ],
 )
 def test_own_and_allowed_hosts_are_open(url: str, trusted: list[str], allowed: tuple[str, ...]) -> None:
@@ -75,7 +77,6 @@ def test_own_and_allowed_hosts_are_open(url: str, trusted: list[str], allowed: t
         ("https://shop.example@evil.example/", (), None),
         ("https://shop.example.evil.example/", (), None),
         ("https://evil.example#@shop.example/", (), None),
-        ("https://evil.example\\@shop.example/", (), None),
         ("https://shop.example\r\nHost: evil/", (), None),
         ("https://shop.example./", (), None),
     ],
@@ -92,11 +93,10 @@ def test_another_host_is_refused_with_the_remedy(url: str, allowed: tuple[str, .
 @pytest.mark.parametrize("host", METADATA_SPELLINGS)
 def test_metadata_is_refused_even_as_the_streams_own_host(host: str) -> None:
     url = f"http://[{host.strip('[]')}]/" if ":" in host else f"http://{host}/"
-    with pytest.raises(FatalStreamError, match=r"a stream never connects there|is not an http or https URL"):
-        try:
-            check_url(url, trusted=[url])
-        except ConfigurationError as error:  # a zone, or numbers that the URL's own rules refuse
-            raise FatalStreamError(str(error)) from None
+    # Some the URL's own rules refuse already: a zone, too many digits.
+    pattern = r"a stream never connects there|is not an http or https URL"
+    with pytest.raises((FatalStreamError, ConfigurationError), match=pattern):
+        check_url(url, trusted=[url])
 
 
 def test_the_refusal_of_metadata_says_what_it_is() -> None:

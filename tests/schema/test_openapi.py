@@ -257,6 +257,11 @@ def test_white_space_in_base64_and_a_byte_order_mark_are_fine() -> None:
     assert schema_from_openapi(wrapped) == pa.schema([("ä", pa.string())])
 
 
+def test_json_with_a_byte_order_mark_needs_no_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert schema_from_openapi(encoded(b'\xef\xbb\xbf{"properties": {"a": {}}}')).names == ["a"]
+
+
 def test_the_order_of_columns_is_that_of_the_text() -> None:
     names = ["z", "a", "m", "B"]
     assert schema_from_openapi(encoded({"properties": {name: {} for name in names}})).names == names
@@ -308,6 +313,12 @@ def test_what_is_no_base64_is_refused(text: str) -> None:
             "properties: &p\n  a: {type: object, properties: *p}\n",
             "has YAML aliases (*name): write what they stand for in their place",
         ),
+        (
+            "properties: {a: {type: object, properties: 'null'}}",
+            'cannot be used: the properties of "a" are no object; leave them out for a column of JSON text',
+        ),
+        ("# YAML\n" + "{a: " * 200 + "}" * 200, NO_PROPERTIES),
+        ("# YAML\n" + "{a: " * 201 + "}" * 201, TOO_DEEP),
         ("{" * 100_000, TOO_DEEP),
         ("[" * 100_000, TOO_DEEP),
         ("- " * 100_000, TOO_DEEP),
@@ -316,7 +327,7 @@ def test_what_is_no_base64_is_refused(text: str) -> None:
         ('{"a": "' + "x" * (1 << 20) + '"}', TOO_LARGE),
         ("#" * ((1 << 20) + 1), TOO_LARGE),
     ],
-    ids=range(31),
+    ids=range(34),
 )
 def test_a_document_that_is_no_schema_is_refused(document: str | bytes, message: str) -> None:
     assert refusal(encoded(document)) == message

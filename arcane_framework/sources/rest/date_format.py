@@ -128,8 +128,8 @@ def _in_utc(instant: datetime) -> datetime:
 
 
 def _cut(utc: datetime, precision: int) -> datetime:
-    digits = precision - _Precision.SECOND
-    unit = 10 ** max(0, 6 - max(digits, 0))
+    digits = max(0, precision - _Precision.SECOND)
+    unit = 10 ** max(0, 6 - digits)
     hours = 24 if precision < _Precision.HALF_DAY else 12 if precision == _Precision.HALF_DAY else 1
     return utc.replace(
         month=utc.month if precision >= _Precision.MONTH else 1,
@@ -137,7 +137,7 @@ def _cut(utc: datetime, precision: int) -> datetime:
         hour=utc.hour // hours * hours,
         minute=utc.minute if precision >= _Precision.MINUTE else 0,
         second=utc.second if precision >= _Precision.SECOND else 0,
-        microsecond=utc.microsecond // unit * unit if digits > 0 else 0,
+        microsecond=utc.microsecond // unit * unit,
     )
 
 

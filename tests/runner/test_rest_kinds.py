@@ -1,0 +1,220 @@
+"""Each ready-made REST kind by its environment alone, over real HTTP: backfill, windows, restart, both formats."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.rest_api import Fault, RunningApi, Script, Table, TokenAuth, encoded_schema, read_instant, serve
+from tests.rest_api import write_instant
+from tests.runner.processes import Stream
+from tests.runner.rest_streams import (
+    COUNTER,
+    DYNAMIC,
+    FIXED,
+    HEADERS,
+    KINDS,
+    NESTED,
+    OFFSET,
+    PAGED_DYNAMIC,
+    PAGED_FIXED,
+    TOKEN,
+    TOKEN_FIELDS,
+    UNPAGED,
+    ApiPath,
+    RestStream,
+    ids,
+    windows,
+)
+
+PATHS = {FIXED: UNPAGED, DYNAMIC: NESTED, PAGED_FIXED: OFFSET, PAGED_DYNAMIC: TOKEN}
+AUTH = TokenAuth(fields=TOKEN_FIELDS)
+FEW = Table(rows=35)
+
+
+def script(kind: str, table: Table = FEW, **settings: Any) -> Script:
+    """A server that wants what streams of `kind` send."""
+    own: dict[str, Any] = {"token": AUTH} if "Dynamic" in kind else {"headers": HEADERS}
+    return Script(**{"table": table, **own, **settings})
+
+
+@contextmanager
+def serving(stream: Stream, kind: str, path: ApiPath, table: Table = FEW, **settings: Any) -> Iterator[tuple[RestStream, RunningApi]]:
+    with serve(script(kind, table, **settings)) as api:
+        yield RestStream(stream, api.url, kind, path), api
+
+
+def follow(earlier: list[tuple[str, str]], later: list[tuple[str, str]]) -> None:
+    """The windows are contiguous; a run that was told to stop in the first request of one asks for it anew."""
+    assert all(before[1] == after[0] for before, after in pairwise(earlier))
+    assert all(before[1] == after[0] for before, after in pairwise(later))
+    assert later[0][0] in earlier[-1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_backfills_then_streams_and_goes_on_after_a_restart(stream: Stream, kind: str) -> None:
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=2)
+    table = Table(rows=100_000, start=write_instant(begin), step_seconds=0.05)
+    changes = {
+        "backFillStartDate": int(begin.timestamp() * 1000),
+        "changeCaptureIntervalSeconds": "300 ms",
+        "rowsPerGroup": 3,
+    }
+    with serving(stream, kind, PATHS[kind], table) as (rest, api):
+        backfilled = rest.run(spec=changes)
+        assert (backfilled.code, len(stream.tokens())) == (0, 1), backfilled.stderr
+        [backfill] = windows(api)
+        assert read_instant(backfill[0]) == begin
+        runs = [[backfill]]
+        for _ in range(2):
+            asked = len(api.journal())
+            with rest.start(backfill=False, spec=changes) as running:
+                for _ in range(3):
+                    running.wait_for("committed")
+                streamed = running.stop(signal.SIGTERM)
+            assert streamed.code == 0, streamed.stderr
+            runs.append(windows(api, asked))
+            follow(*runs[-2:])
+        last = rest.position()["stream"]
+        assert rest.rows("backfill") == table.between(begin, read_instant(backfill[1]))
+        assert rest.rows("data") == table.between(read_instant(backfill[1]), read_instant(last["to"]))
+        assert len(rest.rows("data")) > 10
+        assert {line["level"] for ended in (backfilled, streamed) for line in ended.log} == {"info"}
+        assert len(api.journal("token")) == (3 if "Dynamic" in kind else 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_written_as_they_came_whether_the_schema_knows_their_properties_or_not(
+    stream: Stream, kind: str
+) -> None:
+    with serving(stream, kind, PATHS[kind], gzip=kind == FIXED) as (rest, api):
+        ended = rest.run_here(spec={"apiSchemaEncoded": encoded_schema({"type": "object", "properties": {"id": {"type": "integer"}}})})
+        assert ended.code == 0, ended.stderr
+        assert rest.lines() == [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in FEW.between()]
+        assert api.connections() == (2 if kind in (DYNAMIC, PAGED_DYNAMIC) else 1)
+        assert {entry.headers.get("x-api-key") or entry.headers["authorization"] for entry in api.journal()} == {
+            "Bearer issued-1" if "Dynamic" in kind else HEADERS["X-Api-Key"]
+        }
+
+
+ODD_ROWS = (
+    '[{"id":1.0,"big":12345678901234567890123,"same":1,"same":2},\r\n'
+    '  {"id"\t:\n 2e0, "text": "a\\r\\n\\u00e9\\ud83d\\ude00", "a b": [ {}, [] ] },\n{}]'
+)
+ODD_LINES = [
+    '{"id":1.0,"big":12345678901234567890123,"same":1,"same":2}\n',
+    '{"id"\t:  2e0, "text": "a\\r\\n\\u00e9\\ud83d\\ude00", "a b": [ {}, [] ] }\n',
+    "{}\n",
+]
+
+
+@pytest.mark.parametrize("mark", ["", "\N{BYTE ORDER MARK}"])
+def test_numbers_escapes_and_blanks_of_rows_stay_and_each_row_is_one_line(stream: Stream, mark: str) -> None:
+    with serving(stream, FIXED, UNPAGED, faults=(Fault(body=mark + ODD_ROWS),)) as (rest, _):
+        assert rest.run_here().code == 0
+        assert b"".join(rest.lines()) == "".join(ODD_LINES).encode()
+
+
+@pytest.mark.parametrize("kind", [FIXED, PAGED_DYNAMIC])
+def test_parquet_has_the_types_of_the_schema_and_is_read_by_others(stream: Stream, kind: str) -> None:
+    with serving(stream, kind, PATHS[kind]) as (rest, _):
+        ended = rest.run(spec={"sinkFormat": "parquet"})
+    assert ended.code == 0, ended.stderr
+    parts = sorted((stream.home / "backfill").glob("part-*.parquet"))
+    found = pa.concat_tables(pq.read_table(pa.BufferReader(part.read_bytes())) for part in parts)
+    assert found.schema.equals(TYPED)
+    expected = [{name: row.get(name) for name in TYPED.names} for row in FEW.between()]
+    assert [{**row, "updatedAt": write_instant(row["updatedAt"])} for row in found.to_pylist()] == expected
+    query = "select id, name, amount, count, active, note, tags, address.city from read_parquet($1) order by id"
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, [[str(part) for part in parts]]).fetchall()
+    assert rows == [
+        (*(row[name] for name in ("id", "name", "amount", "count", "active", "note", "tags")), (row["address"] or {}).get("city"))
+        for row in expected
+    ]
+
+
+TYPED = pa.schema(
+    {
+        "id": pa.int64(),
+        "updatedAt": pa.timestamp("us", "UTC"),
+        "name": pa.string(),
+        "amount": pa.float64(),
+        "count": pa.int32(),
+        "active": pa.bool_(),
+        "note": pa.string(),
+        "tags": pa.list_(pa.string()),
+        "address": pa.struct({"city": pa.string(), "number": pa.int32()}),
+    }
+)
+
+
+@pytest.mark.parametrize("path", [COUNTER, OFFSET, TOKEN], ids=lambda path: path.name)
+def test_a_window_and_a_page_can_be_asked_for_in_a_body(stream: Stream, path: ApiPath) -> None:
+    with serving(stream, PAGED_FIXED, path) as (rest, api):
+        given = rest.spec()
+        fields = [{**field, "placement": "BODY"} for field in given["templatedFields"]]
+        ended = rest.run_here(
+            spec={
+                "urlTemplate": f"{api.url}/{path.name}",
+                "httpMethod": "POST",
+                "bodyTemplate": f'{{"from": "@from", "to": "@to", "{path.parameter}": "@page"}}',
+                "templatedFields": fields,
+            }
+        )
+        assert (ended.code, rest.rows()) == (0, FEW.between()), ended.stderr
+        assert {(entry.method, entry.target) for entry in api.journal()} == {("POST", f"/{path.name}")}
+
+
+@pytest.mark.parametrize("next_page", ["text", "link", "number"])
+@pytest.mark.parametrize("last_page", ["null", "missing", "empty"])
+def test_tokens_are_texts_links_or_numbers(stream: Stream, next_page: str, last_page: str) -> None:
+    with serving(stream, PAGED_FIXED, TOKEN, next_page=next_page, last_page=last_page) as (rest, api):
+        ended = rest.run_here()
+        assert (ended.code, rest.rows()) == (0, FEW.between()), ended.stderr
+        assert [entry.page for entry in api.journal()] == [1, 2, 3, 4]
+
+
+def test_requests_keep_their_distance(stream: Stream) -> None:
+    with serving(stream, PAGED_FIXED, COUNTER, seconds_between=0.09) as (rest, api):
+        ended = rest.run_here(spec={"internalRateLimitCount": 10})
+        assert (ended.code, ended.events("warning"), rest.rows()) == (0, [], FEW.between()), ended.stderr
+        assert {entry.status for entry in api.journal()} == {200}
+
+
+def test_a_token_is_kept_until_it_is_refused_and_the_page_is_asked_for_again(stream: Stream) -> None:
+    auth = TokenAuth(fields=TOKEN_FIELDS, valid_requests=2)
+    with serving(stream, PAGED_DYNAMIC, COUNTER, token=auth) as (rest, api):
+        assert rest.run_here().code == 0
+        assert rest.rows() == FEW.between()
+        assert [entry.status for entry in api.journal()] == [200, 200, 401, 200, 200]
+        assert len(api.journal("token")) == 2
+
+
+def test_503_and_broken_answers_in_between_change_nothing_but_the_time(stream: Stream) -> None:
+    faults = (
+        Fault(action="answer", page=2, headers={"Retry-After": "0"}),
+        Fault(action="truncate", page=3),
+        Fault(action="close", page=4),
+    )
+    with serving(stream, PAGED_FIXED, TOKEN, faults=faults) as (rest, api):
+        with rest.start_here(spec={"retrySeconds": 60}) as running:
+            ended = running.end()
+        assert (ended.code, rest.rows()) == (0, FEW.between()), ended.stderr
+        assert [entry.page for entry in api.journal()] == [1, 2, 2, 3, 3, 4, 4]
+
+
+def test_rows_of_later_windows_that_the_schema_does_not_fit_are_set_aside_in_parquet(stream: Stream) -> None:
+    with serving(stream, PAGED_FIXED, COUNTER) as (rest, api):
+        document = {"TotalPages": 4, "data": {"items": [{"id": "x"}, {"id": 7}]}}
+        api.add_fault(Fault(page=2, body=json.dumps(document)))
+        ended = rest.run_here(spec={"sinkFormat": "parquet", "quarantine": True})
+        assert ended.code == 0, ended.stderr
