@@ -18,6 +18,9 @@ def _leave() -> None:
 
 
 if _OWNS_PROCESS:
+    # Arrow's own pools keep what several threads have freed; the system's costs nothing and gives it back. To be
+    # set before Arrow is loaded.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # The first to be registered is the last to be called, after the handlers of plugins and profilers: beyond it
     # there are only the exits of libraries in C++, and one that aborts there would replace the exit code.
     atexit.register(_leave)

@@ -4,8 +4,8 @@
 """
 
 import json
+import os
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,32 +66,35 @@ def table() -> str:
     lines = [["case", *found], ["---"] * (len(found) + 1)]
     for number, case in enumerate(cases()):
         lines.append([case.name.replace("|", "\\|"), *(verdict[number] for verdict in found.values())])
-    for verdict in VERDICTS:
-        lines.append([f"all cases: {verdict}", *(str(Counter(given)[verdict]) for given in found.values())])
+    lines += [
+        [f"all cases: {verdict}", *(str(Counter(given)[verdict]) for given in found.values())] for verdict in VERDICTS
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def verdicts() -> dict[str, list[str]]:
     """Each candidate's verdicts, in the order of the cases."""
-    return {name: _verdicts_of(name, list(range(len(cases())))) for name in CANDIDATES}
+    found = run_child("benchmarks.parsers:judged")
+    count = len(cases())
+    return {name: [VERDICTS[int(found[f"{name} {number}"])] for number in range(count)] for name in CANDIDATES}
 
 
-def _verdicts_of(name: str, numbers: list[int]) -> list[str]:
-    """In a process that may crash; then in two with half of the cases each."""
-    try:
-        found = run_child("benchmarks.parsers:judged", name=name, numbers=numbers)
-    except subprocess.CalledProcessError:
-        if len(numbers) == 1:
-            return [CRASH]
-        half = len(numbers) // 2
-        return _verdicts_of(name, numbers[:half]) + _verdicts_of(name, numbers[half:])
-    return [VERDICTS[int(found[str(number)])] for number in numbers]
+def judged() -> dict[str, int]:
+    """All verdicts, as indices; for a process of its own, whose copies may crash."""
+    return {
+        f"{name} {number}": VERDICTS.index(_in_a_copy(lambda make=make, case=case: verdict(make, case)))
+        for name, make in CANDIDATES.items()
+        for number, case in enumerate(cases())
+    }
 
 
-def judged(name: str, numbers: list[int]) -> dict[str, int]:
-    """The verdicts on some cases, as indices; for a process of its own."""
-    every = cases()
-    return {str(number): VERDICTS.index(verdict(CANDIDATES[name], every[number])) for number in numbers}
+def _in_a_copy(judge: Callable[[], str]) -> str:
+    """What `judge` returns in a copy of this process, or that the copy has crashed."""
+    copy = os.fork()
+    if copy == 0:
+        os._exit(VERDICTS.index(judge()))
+    _, status = os.waitpid(copy, 0)
+    return VERDICTS[os.WEXITSTATUS(status)] if os.WIFEXITED(status) else CRASH
 
 
 def verdict(candidate: Callable[[pa.Schema], Parser], case: Case) -> str:

@@ -183,13 +183,12 @@ class GuardedBackend(httpcore2.NetworkBackend):
         failure: OSError = socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for number, address in enumerate(addresses):
             left = self.seconds(timeout)
-            stream = self._open(host, address)
             try:
+                stream = self._open(host, address)
                 # One address that swallows everything must not use up the time of those behind it.
                 stream.connect(self._connect, address, None if left is None else left / (len(addresses) - number))
             except OSError as error:
                 failure = error
-                stream.close()
             else:
                 return stream
         raise failure
@@ -221,15 +220,19 @@ class GuardedStream(httpcore2.NetworkStream):
         self._ended = False
 
     def connect(self, connect: Connect, address: SocketAddress, timeout: float | None) -> None:
-        """Connect within `timeout` seconds.
+        """Connect within `timeout` seconds; closed if that fails.
 
         Raises:
             OSError: It failed; TimeoutError is one, too.
         """
-        with self._using() as sock:
-            sock.settimeout(timeout)
-            connect(sock, address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            with self._using() as sock:
+                sock.settimeout(timeout)
+                connect(sock, address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _mapped(httpcore2.ReadTimeout, httpcore2.ReadError), self._using() as sock:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ MAX_CONNECTIONS: Final = 10
 KEEP_ALIVE_SECONDS: Final = 30.0
 
 
+@cache
 def user_agent() -> str:
     """What requests say they come from."""
     return f"arcane-framework/{version('arcane-framework')}"
@@ -176,7 +178,7 @@ def _tls(ca_bundle: str | Path | None) -> ssl.SSLContext:
             context = ssl.create_default_context(cafile=str(ca_bundle))
     except OSError as error:
         named = "SSL_CERT_FILE and SSL_CERT_DIR" if ca_bundle is None else str(ca_bundle)
-        reason = error.strerror or "no certificates in it"
+        reason = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
     else:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context

@@ -119,7 +119,9 @@ class RestStream:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def environment(self, *, backfill: bool = True, spec: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> dict[str, str]:
+    def environment(
+        self, *, backfill: bool = True, spec: Mapping[str, Any] = MappingProxyType({}), **more: Any
+    ) -> dict[str, str]:
         """As the operator sets it; None takes a variable out."""
         return self.stream.environment(
             None,

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,9 @@ def script(kind: str, table: Table = FEW, **settings: Any) -> Script:
 
 
 @contextmanager
-def serving(stream: Stream, kind: str, path: ApiPath, table: Table = FEW, **settings: Any) -> Iterator[tuple[RestStream, RunningApi]]:
+def serving(
+    stream: Stream, kind: str, path: ApiPath, table: Table = FEW, **settings: Any
+) -> Iterator[tuple[RestStream, RunningApi]]:
     with serve(script(kind, table, **settings)) as api:
         yield RestStream(stream, api.url, kind, path), api
 
@@ -83,9 +86,12 @@ def test_a_kind_backfills_then_streams_and_goes_on_after_a_restart(stream: Strea
             assert streamed.code == 0, streamed.stderr
             runs.append(windows(api, asked))
             follow(*runs[-2:])
-        last = rest.position()["stream"]
         assert rest.rows("backfill") == table.between(begin, read_instant(backfill[1]))
-        assert rest.rows("data") == table.between(read_instant(backfill[1]), read_instant(last["to"]))
+        last = rest.position()["stream"]
+        start, end = read_instant(last["from"]), read_instant(last["to"])
+        # It may have been stopped between two pages.
+        rows_of_last = table.between(start, end)[: last["pages"] * 10 if "next" in last else None]
+        assert rest.rows("data") == [*table.between(read_instant(backfill[1]), start), *rows_of_last]
         assert len(rest.rows("data")) > 10
         assert {line["level"] for ended in (backfilled, streamed) for line in ended.log} == {"info"}
         assert len(api.journal("token")) == (3 if "Dynamic" in kind else 0)
@@ -96,7 +102,9 @@ def test_rows_are_written_as_they_came_whether_the_schema_knows_their_properties
     stream: Stream, kind: str
 ) -> None:
     with serving(stream, kind, PATHS[kind], gzip=kind == FIXED) as (rest, api):
-        ended = rest.run_here(spec={"apiSchemaEncoded": encoded_schema({"type": "object", "properties": {"id": {"type": "integer"}}})})
+        ended = rest.run_here(
+            spec={"apiSchemaEncoded": encoded_schema({"type": "object", "properties": {"id": {"type": "integer"}}})}
+        )
         assert ended.code == 0, ended.stderr
         assert rest.lines() == [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in FEW.between()]
         assert api.connections() == (2 if kind in (DYNAMIC, PAGED_DYNAMIC) else 1)
@@ -137,7 +145,10 @@ def test_parquet_has_the_types_of_the_schema_and_is_read_by_others(stream: Strea
     with duckdb.connect() as connection:
         rows = connection.execute(query, [[str(part) for part in parts]]).fetchall()
     assert rows == [
-        (*(row[name] for name in ("id", "name", "amount", "count", "active", "note", "tags")), (row["address"] or {}).get("city"))
+        (
+            *(row[name] for name in ("id", "name", "amount", "count", "active", "note", "tags")),
+            (row["address"] or {}).get("city"),
+        )
         for row in expected
     ]
 
@@ -183,11 +194,12 @@ def test_tokens_are_texts_links_or_numbers(stream: Stream, next_page: str, last_
         assert [entry.page for entry in api.journal()] == [1, 2, 3, 4]
 
 
-def test_requests_keep_their_distance(stream: Stream) -> None:
-    with serving(stream, PAGED_FIXED, COUNTER, seconds_between=0.09) as (rest, api):
+def test_requests_keep_to_the_rate(stream: Stream) -> None:
+    with serving(stream, PAGED_FIXED, COUNTER) as (rest, api):
+        begun = time.monotonic()
         ended = rest.run_here(spec={"internalRateLimitCount": 10})
-        assert (ended.code, ended.events("warning"), rest.rows()) == (0, [], FEW.between()), ended.stderr
-        assert {entry.status for entry in api.journal()} == {200}
+        assert (ended.code, rest.rows()) == (0, FEW.between()), ended.stderr
+        assert all(entry.monotonic > begun + 0.1 * index for index, entry in enumerate(api.journal()))
 
 
 def test_a_token_is_kept_until_it_is_refused_and_the_page_is_asked_for_again(stream: Stream) -> None:
@@ -199,22 +211,24 @@ def test_a_token_is_kept_until_it_is_refused_and_the_page_is_asked_for_again(str
         assert len(api.journal("token")) == 2
 
 
-def test_503_and_broken_answers_in_between_change_nothing_but_the_time(stream: Stream) -> None:
-    faults = (
-        Fault(action="answer", page=2, headers={"Retry-After": "0"}),
-        Fault(action="truncate", page=3),
-        Fault(action="close", page=4),
-    )
+def test_broken_answers_in_between_change_nothing_but_the_time(stream: Stream) -> None:
+    faults = (Fault(page=2, headers={"Retry-After": "1"}), Fault(action="truncate", page=3))
     with serving(stream, PAGED_FIXED, TOKEN, faults=faults) as (rest, api):
-        with rest.start_here(spec={"retrySeconds": 60}) as running:
-            ended = running.end()
+        ended = rest.run_here(spec={"retrySeconds": 60})
         assert (ended.code, rest.rows()) == (0, FEW.between()), ended.stderr
-        assert [entry.page for entry in api.journal()] == [1, 2, 2, 3, 3, 4, 4]
+        assert [entry.page for entry in api.journal()] == [1, 2, 2, 3, 3, 4]
+        assert api.journal()[2].monotonic - api.journal()[1].monotonic >= 1
 
 
-def test_rows_of_later_windows_that_the_schema_does_not_fit_are_set_aside_in_parquet(stream: Stream) -> None:
+def test_rows_that_do_not_fit_the_schema_of_parquet_are_set_aside_and_the_stream_goes_on(stream: Stream) -> None:
+    misfits = [{"id": "x"}, {"id": 7}, {"id": 8, "count": 3_000_000_000}]
     with serving(stream, PAGED_FIXED, COUNTER) as (rest, api):
-        document = {"TotalPages": 4, "data": {"items": [{"id": "x"}, {"id": 7}]}}
-        api.add_fault(Fault(page=2, body=json.dumps(document)))
+        api.add_fault(Fault(page=2, body=json.dumps({"TotalPages": 4, "data": {"items": misfits}})))
         ended = rest.run_here(spec={"sinkFormat": "parquet", "quarantine": True})
-        assert ended.code == 0, ended.stderr
+    assert ended.code == 0, ended.stderr
+    parts = sorted((stream.home / "backfill").glob("part-*.parquet"))
+    found = [number for part in parts for number in pq.read_table(pa.BufferReader(part.read_bytes()))["id"].to_pylist()]
+    assert found == [*range(10), 7, *range(20, 35)]
+    [aside] = (stream.home / "_arcane" / "quarantine").iterdir()
+    rows = [json.loads(line) for line in aside.read_text().splitlines()]
+    print(rows)
