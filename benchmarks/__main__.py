@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks import bounds, memory, overhead, processes, rest, writing
+from benchmarks import bounds, memory, overhead, parsers, processes, rest, writing
 from benchmarks.figures import FULL, TINY, Figure, Scale, as_json, table
 
 BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "bounds": bounds.measure,
     "start": processes.measure_start,
     "stop": processes.measure_stop,
+    "parsers": parsers.measure,
     "rest": rest.measure,
 }
 

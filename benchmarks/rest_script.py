@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx2
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arcane_framework.schema.json_document import KeyChains
 from arcane_framework.schema.json_rows import JsonRows
 from arcane_framework.sinks import ParquetSettings
+from arcane_framework.sinks.parquet import parquet_writer
 from benchmarks.rest_pages import ROWS_KEY_CHAIN, SCHEMA, TOTAL_KEY_CHAIN
 
 PARSE_WORKERS = 2
@@ -50,15 +50,8 @@ def main(url: str, folder: str, part_rows: int) -> None:
 
 def write(batches: list[pa.RecordBatch], file: Path) -> None:
     """One part, one row group."""
-    settings = ParquetSettings()
-    with pq.ParquetWriter(
-        file,
-        SCHEMA,
-        compression=settings.compression,
-        use_dictionary=settings.dictionary,
-        write_statistics=settings.statistics,
-    ) as writer:
-        table = pa.Table.from_batches(batches)
+    table = pa.Table.from_batches(batches)
+    with parquet_writer(file, SCHEMA, table, ParquetSettings()) as writer:
         writer.write_table(table, row_group_size=table.num_rows)
 
 

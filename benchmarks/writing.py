@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import median
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arcane_framework import Grouping
 from arcane_framework.sinks import ParquetSettings, ParquetSink
+from arcane_framework.sinks.parquet import parquet_writer
 from benchmarks.child import Stopwatch, run_child, scratch_folder
 from benchmarks.figures import Figure, Scale
 from benchmarks.parts import RepeatedBatch, run_graph, services
@@ -60,14 +60,9 @@ def write_bare(folder: str, parts: int, rows: int) -> dict[str, float]:
     nbytes = 0
     for number in range(parts):
         with Path(folder, f"{number}.parquet").open("wb") as file:
-            with pq.ParquetWriter(
-                file,
-                data.schema,
-                compression=settings.compression,
-                use_dictionary=settings.dictionary,
-                write_statistics=settings.statistics,
-            ) as writer:
-                writer.write_table(pa.Table.from_batches([data]), row_group_size=rows)
+            table = pa.Table.from_batches([data])
+            with parquet_writer(file, data.schema, table, settings) as writer:
+                writer.write_table(table, row_group_size=rows)
             file.flush()
             os.fsync(file.fileno())
             nbytes += file.tell()

@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import arcane_framework
-from arcane_framework import Grouping, SinkContext
+from arcane_framework import FromEnvironment, Grouping, SinkContext, SpecModel
 from arcane_framework.hosting import environment, metrics
+from arcane_framework.plugins import rest_api
 from arcane_framework.sinks import ParquetSettings, PartitionField, PartLayout, Segments
+from arcane_framework.sources.rest import FieldType, Placement, ResolverType
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 MODULES: Final = (
     "arcane_framework",
     "arcane_framework.sources",
+    "arcane_framework.sources.rest",
+    "arcane_framework.schema",
+    "arcane_framework.http",
     "arcane_framework.operators",
     "arcane_framework.sinks",
     "arcane_framework.storage",
@@ -98,13 +103,20 @@ def generate() -> dict[str, str]:
     described: dict[int, str] = {}
     pages = {f"{_short(name)}.md": module_page(name, described) for name in MODULES}
     pages["settings.md"] = settings_page()
+    pages["kinds.md"] = kinds_page()
     pages["README.md"] = index_page()
     return pages
 
 
 def index_page() -> str:
     """The list of the public names by module."""
-    lines = ["# Reference", "", NOTE, "Every [setting](settings.md), and every public name:", ""]
+    lines = [
+        "# Reference",
+        "",
+        NOTE,
+        "Every [setting](settings.md), every [ready-made kind](kinds.md), and every public name:",
+        "",
+    ]
     for name in MODULES:
         page = f"{_short(name)}.md"
         names = ", ".join(f"[`{public}`]({page}#{public.lower()})" for public in importlib.import_module(name).__all__)
@@ -203,7 +215,7 @@ def settings_page() -> str:
     lines += _table(("variable", "default", "meaning"), rows)
     lines += ["", "## The spec's fields of a sink: `SinkContext`", ""]
     lines += ["A plugin's context class that derives from `SinkContext` has them; keys match in any letter case.", ""]
-    lines += _table(("key", "type", "default", "meaning"), _context_rows(SinkContext))
+    lines += _table(("key", "type", "default", "meaning"), _spec_rows(SinkContext))
     lines += ["", "A duration is a whole number of seconds, or a text: `PT30S`, `30 seconds`, `5 minutes`, `60s`."]
     lines += ["", "## Settings of sinks, in a plugin's code"]
     for settings in (Grouping, ParquetSettings, PartLayout, Segments, PartitionField):
@@ -212,17 +224,6 @@ def settings_page() -> str:
         lines += _table(("field", "type", "default", "meaning"), _dataclass_rows(settings))
     lines += ["", "## Command lines", *_command_lines()]
     return "\n".join(lines) + "\n"
-
-
-def _context_rows(context: type[SinkContext]) -> Iterator[tuple[str, ...]]:
-    meanings = _attributes(context)
-    for statement in _annotated(context):
-        name = _text(statement.target)
-        key = context.model_fields[name].alias or name
-        shown = setting_type(statement.annotation), setting_default(statement.value)
-        # A spec is JSON, whose booleans are written in another way.
-        kind, default = (re.sub(r"`(True|False)`", lambda found: found[0].lower(), text) for text in shown)
-        yield f"`{key}`", kind, default, meanings.get(name, "")
 
 
 def _dataclass_rows(settings: type) -> Iterator[tuple[str, ...]]:
@@ -237,10 +238,16 @@ _TYPES: Final = {
     "bool": "`True` or `False`",
     "float": "number",
     "int": "whole number",
+    "Instant": "instant",
     "Seconds": "duration",
     "str": "text",
+    **{kind.__name__: ", ".join(f"`{value}`" for value in kind) for kind in (FieldType, Placement, ResolverType)},
 }
-_LIMITS: Final = {"gt": " greater than 0", "min_length": ", not empty"}
+_LIMITS: Final = {
+    "gt": (" greater than 0", ("0", "timedelta(0)", "NOTHING")),
+    "ge": (", not negative", ("0", "NOTHING")),
+    "min_length": (", not empty", ("1",)),
+}
 
 
 def setting_type(node: ast.AST) -> str:
@@ -268,8 +275,9 @@ def setting_type(node: ast.AST) -> str:
 
 
 def _limit(limit: ast.keyword) -> str:
-    if _text(limit.value) in {"gt": ("0", "timedelta(0)"), "min_length": ("1",)}.get(str(limit.arg), ()):
-        return _LIMITS[str(limit.arg)]
+    words, values = _LIMITS.get(str(limit.arg), ("", ()))
+    if _text(limit.value) in values:
+        return words
     raise LookupError(f"no words for the limit {limit.arg}={_text(limit.value)}")
 
 
@@ -327,6 +335,82 @@ def _printed(command: Callable[[], object]) -> str:
             else:
                 os.environ[name] = value
     return output.getvalue().rstrip()
+
+
+# Kinds.
+
+_KIND_PARTS: Final[Sequence[tuple[type[SpecModel], str]]] = (
+    (rest_api.RestApiContext, "Fields of all kinds"),
+    (rest_api.PagedContext, "Fields of kinds with pages"),
+    (rest_api.FixedAuthContext, "Variables of kinds with fixed headers"),
+    (rest_api.DynamicAuthContext, "Variables of kinds with tokens"),
+)
+_KIND_OBJECTS: Final[Sequence[tuple[type[SpecModel], str]]] = (
+    (rest_api.TemplatedFieldSpec, "An entry of templatedFields"),
+    (rest_api.PageResolverSpec, "The fields of pageResolverConfiguration"),
+)
+_JSON_WORDS: Final = (
+    (r"`(True|False)`", lambda found: found[0].lower()),
+    (r" or `None`", ""),
+    (r"tuple of `TemplatedFieldSpec`", "list of [fields](#an-entry-of-templatedfields)"),
+    (r"tuple of", "list of"),
+    (r"`PageResolverSpec`", "[object](#the-fields-of-pageresolverconfiguration)"),
+    (r"`ObservabilitySpec`", "object, whose `metricTags` are texts by name"),
+    (r"`NOTHING`", "`0`"),
+    (r"`\(\)`", "`[]`"),
+    (r"`None`", ""),
+    (r"`\w+\.(\w+)`", r"`\1`"),
+    (r"`'(\w*)'`", r"`\1`"),
+)
+
+
+def kinds_page() -> str:
+    """The ready-made kinds: which they are, the fields of their specs, and their environment variables."""
+    lines = ["# Ready-made kinds", "", NOTE, "What they do: [read a REST API](../how-to/read-a-rest-api.md).", ""]
+    lines += _table(("kind", "has"), _kinds())
+    lines += ["", "Keys match in any letter case, and keys that are not listed are ignored. The fields of the sink are"]
+    lines += ["those of [`SinkContext`](settings.md#the-specs-fields-of-a-sink-sinkcontext)."]
+    for part, title in (*_KIND_PARTS[:2], *_KIND_OBJECTS):
+        lines += ["", f"## {title}", "", *_table(("key", "type", "default", "meaning"), _spec_rows(part))]
+    lines += [
+        "",
+        "A duration is a whole number of seconds, or a text: `PT30S`, `5 minutes`, `60s`. An instant is a number of",
+    ]
+    lines += ["milliseconds since 1970, or a text: `2025-01-01T00:00:00Z`."]
+    for part, title in _KIND_PARTS[2:]:
+        lines += ["", f"## {title}", "", *_table(("variable", "default", "meaning"), _variable_rows(part))]
+    return "\n".join(lines) + "\n"
+
+
+def _kinds() -> Iterator[tuple[str, str]]:
+    for kind, context in rest_api.RestApiStream.contexts.items():
+        titles = [title for part, title in _KIND_PARTS if issubclass(context, part)]
+        yield f"`{kind}`", ", ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
+
+
+def _spec_rows(part: type[SpecModel]) -> Iterator[tuple[str, ...]]:
+    meanings = _attributes(part)
+    for statement in _annotated(part):
+        name = _text(statement.target)
+        shown = setting_type(statement.annotation), setting_default(statement.value)
+        yield f"`{part.model_fields[name].alias}`", *map(_in_json, shown), meanings.get(name, "")
+
+
+def _variable_rows(part: type[SpecModel]) -> Iterator[tuple[str, ...]]:
+    meanings = _attributes(part)
+    for statement in _annotated(part):
+        name = _text(statement.target)
+        markers = [each for each in part.model_fields[name].metadata if isinstance(each, FromEnvironment)]
+        variables = markers[0].names if markers else (f"ARCANE__{name.replace('_', '').upper()}",)
+        default = _in_json(setting_default(statement.value))
+        yield " or ".join(f"`{each}`" for each in variables), default, meanings.get(name, "")
+
+
+def _in_json(words: str) -> str:
+    """A type or a default as a spec has it."""
+    for pattern, written in _JSON_WORDS:
+        words = re.sub(pattern, written, words)
+    return words
 
 
 # Docstrings and source.

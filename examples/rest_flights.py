@@ -22,16 +22,17 @@ from examples.demo import FOLDER, Demo, missing_package, say, tell_missing
 from examples.rest_flights_api import CLIENT
 
 KIND = "RestApiPagedDynamicAuth"
-NUMBERS = ("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay")
-MORE_NUMBERS = ("air_time", "distance", "hour", "minute")
 INTEGER = {"type": "integer"}
 TEXT = {"type": "string"}
+TIMES = ("dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay")
 ROW = {
     "type": "object",
     "properties": {
-        **dict.fromkeys(NUMBERS, INTEGER),
-        **{"carrier": TEXT, "flight": INTEGER, "tailnum": TEXT, "origin": TEXT, "dest": TEXT},
-        **dict.fromkeys(MORE_NUMBERS, INTEGER),
+        **dict.fromkeys(("year", "month", "day", *TIMES), INTEGER),
+        "carrier": TEXT,
+        "flight": INTEGER,
+        **dict.fromkeys(("tailnum", "origin", "dest"), TEXT),
+        **dict.fromkeys(("air_time", "distance", "hour", "minute"), INTEGER),
         "time_hour": {"type": "string", "format": "date-time"},
     },
 }

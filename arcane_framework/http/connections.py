@@ -244,7 +244,7 @@ class GuardedStream(httpcore2.NetworkStream):
             return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # A kept connection may have been made under the rules of another request.
+        # It may have been made under the rules of another request, and kept.
         self._backend.check(self._host, self._address)
         view = memoryview(buffer)
         with _mapped(httpcore2.WriteTimeout, httpcore2.WriteError), self._using() as sock:

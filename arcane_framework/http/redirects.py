@@ -82,4 +82,4 @@ def _target(base: httpx2.URL, locations: list[str]) -> httpx2.URL | None:
 
 def _without_credentials(hop: Hop) -> Hop:
     names = hop.credentials | CREDENTIALS | {"host"}
-    return replace(hop, headers=without(hop.headers, names), credentials=frozenset())
+    return replace(hop, headers=without(hop.headers, names))

@@ -79,6 +79,7 @@ class Requester:
         self._limiter = limiter
         self._authorization = authorization
         self._retries = RetryPolicy(clock, wait, log, metrics, settings.retry_seconds)
+        self._user_agent = user_agent()
         self._closed = False
 
     def fetch(self, request: HttpRequest, read: Callable[[bytes], T]) -> T:
@@ -146,9 +147,10 @@ class _Fetch(Generic[T]):
         requester = self._requester
         if requester._limiter is not None:
             requester._limiter.acquire(requester._wait)
-        if self.started is None:
-            self.started = requester._clock.monotonic()
         hop = self._first_hop()
+        if self.started is None:
+            # Not before: a token of its own has had its own time.
+            self.started = requester._clock.monotonic()
         exchange = Exchange(
             requester._client, requester._clock, requester._settings, requester._rules, self._request.what
         )
@@ -165,7 +167,7 @@ class _Fetch(Generic[T]):
         own = _NO_HEADERS if authorization is None else authorization.headers()
         basic = {"Authorization": basic_authorization(url.userinfo)} if url.userinfo else _NO_HEADERS
         headers = merged(
-            {"Accept": "*/*", "User-Agent": user_agent()},
+            {"Accept": "*/*", "User-Agent": self._requester._user_agent},
             basic,
             request.headers,
             own,

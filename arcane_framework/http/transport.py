@@ -180,6 +180,7 @@ def _tls(ca_bundle: str | Path | None) -> ssl.SSLContext:
         named = "SSL_CERT_FILE and SSL_CERT_DIR" if ca_bundle is None else str(ca_bundle)
         reason = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
     else:
+        # Not every build of Python refuses older ones by itself.
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
     raise ConfigurationError(f"the certificates of the authorities to trust cannot be read ({reason}): check {named}")

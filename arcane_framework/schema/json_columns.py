@@ -161,7 +161,7 @@ def _decimals(raw: pa.Array, type_: pa.DataType) -> pa.Array:
     """Decimals written plainly are cast as a column; the few that are not are made plain before."""
     digits = f"[0-9]{{1,{max(type_.precision - type_.scale, 1)}}}"
     fraction = rf"(\.[0-9]{{1,{type_.scale}}})?" if type_.scale else ""
-    other = pc.invert(pc.match_substring_regex(raw, f'^("-?{digits}{fraction}"|-?{digits}{fraction})$'))
+    other = pc.invert(pc.match_substring_regex(raw, f'^"?-?{digits}{fraction}"?$'))
     literals = _one_by_one(pc.ascii_trim(raw, '"'), raw, other, lambda text: format(plain_decimal(text, type_), "f"))
     return pc.cast(literals, type_)
 

@@ -12,7 +12,7 @@ from arcane_framework.schema.json_document import refuse
 if TYPE_CHECKING:
     import msgspec
 
-_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"  \n")
 
 
 def elements(array: bytes) -> "list[msgspec.Raw]":
@@ -31,11 +31,11 @@ def elements(array: bytes) -> "list[msgspec.Raw]":
 
 def as_lines(texts: "Sequence[msgspec.Raw]") -> bytes:
     """One line for each raw text; line ends within one stand between its tokens only and become spaces."""
-    separator = b"\0"  # nothing well-formed holds it
-    joined = separator.join(texts)
-    if b"\n" in joined or b"\r" in joined:
-        joined = joined.translate(_LINE_ENDS)
-    return joined.replace(separator, b"\n")
+    lines = b"\n".join(texts)
+    if lines.count(b"\n") < max(len(texts), 1) and b"\r" not in lines:
+        return lines
+    # Nothing well-formed holds the byte 0.
+    return b"\0".join(texts).translate(_LINE_ENDS)
 
 
 def as_column(joined: bytes, separator: str, count: int) -> pa.Array:

@@ -35,12 +35,14 @@ class JsonRows:
         quarantine: Set rows that do not fit aside instead of failing.
 
     Raises:
-        ValueError: The schema has no columns, or a column whose type is not read from JSON.
+        ValueError: The schema has no columns, two of one name, or a column whose type is not read from JSON.
     """
 
     def __init__(self, schema: pa.Schema, *, quarantine: bool = False) -> None:
         if not len(schema):
             raise ValueError("the schema has no columns")
+        if len(set(schema.names)) < len(schema):
+            raise ValueError("two columns of the schema have the same name")
         self._rowwise = RowwiseReader(schema, quarantine=quarantine)
         self._columnar = ColumnarReader(schema) if ColumnarReader.can_read(schema) else None
 

@@ -25,6 +25,8 @@ _LAST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC) - _EPOCH) // timedelta
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _FOUR_YEARS = 366 + 3 * 365
 _LONG_FRACTION = r"(\.\d{6})\d{1,3}(Z|[+-]\d\d(:?\d\d)?)?$"
+_FIRST_ONES = 16
+_SIX_DIGITS = len("2024-05-01T12:30:15.123456")
 _NO_OFFSET = r"^.{10}[T ][^Z+-]*$"
 
 
@@ -69,15 +71,14 @@ def instants(texts: pa.Array) -> pa.Array:
     Raises:
         pa.ArrowInvalid: Some text is no instant.
     """
-    try:
-        column = pc.cast(texts, TIMESTAMP)
-    except pa.ArrowInvalid:
-        without = pc.match_substring_regex(texts, _NO_OFFSET)
-        whole = pc.if_else(
-            pc.match_substring_regex(texts, r"^.{10}$"), pc.binary_join_element_wise(texts, "T00", ""), texts
-        )
-        marked = pc.if_else(without, pc.binary_join_element_wise(whole, "Z", ""), whole)
-        column = pc.cast(pc.replace_substring_regex(marked, _LONG_FRACTION, r"\1\2"), TIMESTAMP)
+    first_ones = texts.slice(0, _FIRST_ONES)
+    for way in (_whole, _without_offsets, _with_long_fractions):
+        # A cast that fails makes a message for each value, which costs more than all the rest.
+        column = None if way(first_ones) is None else way(texts)
+        if column is not None:
+            break
+    else:
+        column = pc.cast(_in_full(texts), TIMESTAMP)
     return _between(column, pa.int64(), _FIRST, _LAST)
 
 
@@ -87,9 +88,39 @@ def days(texts: pa.Array) -> pa.Array:
     Raises:
         pa.ArrowInvalid: Some text is no day.
     """
-    return _between(
-        pc.cast(texts, pa.date32()), pa.int32(), date.min.toordinal() - _FIRST_DAY, date.max.toordinal() - _FIRST_DAY
+    first, last = date.min.toordinal() - _FIRST_DAY, date.max.toordinal() - _FIRST_DAY
+    return _between(pc.cast(texts, pa.date32()), pa.int32(), first, last)
+
+
+def _whole(texts: pa.Array) -> pa.Array | None:
+    try:
+        return pc.cast(texts, TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _without_offsets(texts: pa.Array) -> pa.Array | None:
+    try:
+        return pc.cast(texts, pa.timestamp("us")).view(TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _with_long_fractions(texts: pa.Array) -> pa.Array | None:
+    """For instants such as .NET's, `2024-05-01T12:30:15.1234567Z`: 20 times as fast as the regular expressions."""
+    beyond = pc.utf8_slice_codeunits(texts, _SIX_DIGITS, -1)
+    cut = pc.and_(
+        pc.ends_with(texts, "Z"), pc.and_(pc.ascii_is_decimal(beyond), pc.less_equal(pc.binary_length(beyond), 3))
     )
+    return _whole(pc.if_else(cut, pc.binary_replace_slice(texts, _SIX_DIGITS, -1, ""), texts))
+
+
+def _in_full(texts: pa.Array) -> pa.Array:
+    """Texts of instants with a time, an offset and at most 6 digits in the fraction, as Arrow's cast wants them."""
+    timed = pc.if_else(pc.equal(pc.binary_length(texts), 10), pc.binary_join_element_wise(texts, "T00", ""), texts)
+    without = pc.match_substring_regex(timed, _NO_OFFSET)
+    marked = pc.if_else(without, pc.binary_join_element_wise(timed, "Z", ""), timed)
+    return pc.replace_substring_regex(marked, _LONG_FRACTION, r"\1\2")
 
 
 def _between(column: pa.Array, numbers: pa.DataType, first: int, last: int) -> pa.Array:

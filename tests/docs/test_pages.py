@@ -9,6 +9,7 @@ import pytest
 
 from arcane_framework.cli.graph_picture import draw
 from arcane_framework.hosting import environment
+from arcane_framework.plugins.rest_api import RestApiStream
 from docs import generate
 from tests.docs import pages
 from tests.typing import checkers
@@ -52,6 +53,23 @@ def test_the_reference_speaks_to_people() -> None:
     assert "<<" not in settings
 
 
+def test_the_page_of_the_kinds_speaks_of_specs_and_not_of_classes() -> None:
+    page = generate.kinds_page()
+    for row in (
+        "| `responsePropertyKeyChain` | list of text | `[]` | The properties on the way to the array of rows. |",
+        "| `lookBackInterval` | duration, not negative | required |",
+        "| `windowOverlapSeconds` | duration, not negative | `0` |",
+        "| `sinkFormat` | `json`, `parquet` | `json` |",
+        "| `responseSize` | whole number |  | The step of OFFSET. |",
+        "| `ARCANE__AUTHHEADERS` | required | A JSON object of headers. |",
+        "| `ARCANE__TOKENHTTPMETHOD` | `GET` | How the endpoint is asked. |",
+    ):
+        assert row in page, row
+    for word in ("Spec`", "None", "NOTHING", "Secret", "FieldType."):
+        assert word not in page
+    assert all(f"| `{kind}` |" in page for kind in RestApiStream.contexts)
+
+
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
@@ -60,6 +78,8 @@ def test_the_reference_speaks_to_people() -> None:
         ("Annotated[str, Field(min_length=1)]", "text, not empty"),
         ("Annotated[Seconds, Field(gt=timedelta(0))]", "duration greater than 0"),
         ("tuple[PartitionField, ...]", "tuple of `PartitionField`"),
+        ("Annotated[Seconds, Field(ge=NOTHING)]", "duration, not negative"),
+        ("Placement", "`URL`, `BODY`"),
         ("Literal['a', 'b']", "`'a'`, `'b'`"),
     ],
 )

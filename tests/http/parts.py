@@ -60,8 +60,9 @@ class Scripted:
         self.log = RememberedLog()
         self.metrics = CapturedMetrics()
         self.kill_switch = KillSwitch(clock)
+        self.client = http.client()
         self.requester = Requester(
-            http.client(),
+            self.client,
             clock=clock,
             wait=self.kill_switch.wait,
             log=self.log,

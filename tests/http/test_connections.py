@@ -1,3 +1,4 @@
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,11 +9,16 @@ from arcane_framework import FatalStreamError, TransientStreamError
 from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.errors import StreamStopped
 from arcane_framework.http import HttpRequest, HttpSettings, Requester, make_client
+from arcane_framework.http.addresses import literal_address
 from arcane_framework.http.connections import SocketAddress
-from tests.http.parts import get, real_requester
+from arcane_framework.http.errors import ForbiddenAddressError
+from arcane_framework.testing import VirtualClock
+from tests.http.parts import finish, get, real_requester
 from tests.http.servers import Server, answer, read_request
+from tests.http.test_addresses import INTERNAL_SPELLINGS, METADATA_SPELLINGS
 
 PUBLIC = "93.184.216.34"
+RESOLVED = {str(address) for each in METADATA_SPELLINGS + INTERNAL_SPELLINGS if (address := literal_address(each))}
 
 
 @pytest.fixture
@@ -104,6 +110,22 @@ def test_a_refused_connection_is_passing() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.EHOSTUNREACH, "No route to host"), (errno.ENETUNREACH, "Network is unreachable")],
+)
+def test_a_host_that_cannot_be_reached_is_passing(number: int, reason: str) -> None:
+    def connect(sock: socket.socket, address: SocketAddress) -> None:
+        raise OSError(number, reason)
+
+    url = "http://127.0.0.1/"
+    with (
+        real_requester(url, client=make_client(connect=connect)) as requester,
+        pytest.raises(TransientStreamError, match=rf"a connection that could not be made \({reason}\)"),
+    ):
+        get(requester, url)
+
+
 def failing(host: str, port: int) -> list[SocketAddress]:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -140,16 +162,16 @@ BROKEN_ANSWERS = {
 
 @pytest.mark.parametrize("reply", BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
 def test_an_answer_that_is_cut_or_broken_is_tried_again(reply: bytes) -> None:
+    replies = [reply, answer(b"rows")]
+
     def serve(sock: socket.socket) -> None:
-        first = server.connections == 1
         read_request(sock)
-        sock.sendall(reply if first else answer(b"rows"))
+        sock.sendall(replies.pop(0))
 
     waits: list[float] = []
-    server = Server(serve)
     bounds = HttpSettings(timeout=10, retry_seconds=100)
-    with server, real_requester(server.url, settings=bounds, wait=waits.append) as requester:
-        assert get(requester, server.url) == b"rows"
+    with Server(serve) as broken, real_requester(broken.url, settings=bounds, wait=waits.append) as requester:
+        assert get(requester, broken.url) == b"rows"
     assert len(waits) == 1
 
 
@@ -411,6 +433,37 @@ def test_a_redirect_chain_ends_before_metadata() -> None:
             get(requester, url)
 
 
+@pytest.mark.parametrize("host", [each for each in METADATA_SPELLINGS + INTERNAL_SPELLINGS if "%" not in each])
+def test_a_redirect_to_any_spelling_of_an_internal_address_makes_no_connection(server: Server, host: str) -> None:
+    attempts: list[SocketAddress] = []
+
+    def connect(sock: socket.socket, address: SocketAddress) -> None:
+        attempts.append(address)
+        sock.connect(address)
+
+    target = f"[{host.strip('[]')}]" if ":" in host else host
+    with Server(answer(status="302 Found", head=f"Location: http://{target}:{server.port}/\r\n")) as first:
+        with (
+            real_requester(first.url, client=make_client(connect=connect)) as requester,
+            pytest.raises(FatalStreamError, match=r"allowedHosts$|Location: correct the URL$"),
+        ):
+            get(requester, first.url)
+        assert attempts == [("127.0.0.1", first.port)]
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("address", sorted(RESOLVED))
+def test_an_allowed_name_with_an_internal_address_makes_no_connection(address: str) -> None:
+    attempts: list[SocketAddress] = []
+    client = make_client(resolver=Names([address]), connect=lambda _, address: attempts.append(address))
+    with (
+        real_requester("http://shop.test/", client=client, settings=settings("partner.test")) as requester,
+        pytest.raises(FatalStreamError, match=r"^page 3 would go to partner\.test, and "),
+    ):
+        get(requester, "http://partner.test/")
+    assert attempts == []
+
+
 def test_an_allowed_address_that_is_written_out_may_be_internal(server: Server) -> None:
     target = f"127.0.0.1:{server.port}"
     with (
@@ -421,9 +474,8 @@ def test_an_allowed_address_that_is_written_out_may_be_internal(server: Server) 
 
 
 def test_a_kept_connection_is_no_way_around_the_rules(server: Server) -> None:
-    names = Names(["127.0.0.1"])
     url = f"http://inside.test:{server.port}/"
-    client = make_client(resolver=names)
+    client = make_client(resolver=Names(["127.0.0.1"]))
     bounds = settings(f"inside.test:{server.port}")
     others = real_requester("http://a.test/", client=client, settings=bounds)
     with others as other, real_requester(url, client=client) as own:
@@ -433,9 +485,14 @@ def test_a_kept_connection_is_no_way_around_the_rules(server: Server) -> None:
     assert (server.connections, len(server.requests)) == (1, 1)
 
 
-def test_a_client_without_a_requester_reaches_no_metadata_either() -> None:
-    from arcane_framework.http.errors import ForbiddenAddressError
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_virtual_time_sees_a_real_socket(virtual_clock: VirtualClock, host: str) -> None:
+    client = make_client()
+    with client, pytest.raises(AssertionError, match="opened a real socket"):
+        finish(virtual_clock, lambda: client.get(f"http://{host}:1/"), 0)
 
+
+def test_a_client_without_a_requester_reaches_no_metadata_either() -> None:
     attempts: list[SocketAddress] = []
     client = make_client(resolver=Names(["169.254.169.254"]), connect=lambda _, address: attempts.append(address))
     with client, pytest.raises(ForbiddenAddressError):

@@ -90,6 +90,11 @@ def test_another_host_is_refused_with_the_remedy(url: str, allowed: tuple[str, .
     assert "password" not in str(caught.value)
 
 
+def test_https_at_a_port_of_its_own_is_not_left_for_http_there() -> None:
+    with pytest.raises(FatalStreamError, match="a link never leads from https to http"):
+        check_url("http://shop.example:8443/", trusted=["https://shop.example:8443/"], allowed_hosts=())
+
+
 @pytest.mark.parametrize("host", METADATA_SPELLINGS)
 def test_metadata_is_refused_even_as_the_streams_own_host(host: str) -> None:
     url = f"http://[{host.strip('[]')}]/" if ":" in host else f"http://{host}/"

@@ -1,4 +1,6 @@
+import gc
 import gzip
+import tracemalloc
 from collections.abc import Mapping
 
 import pytest
@@ -8,6 +10,8 @@ from arcane_framework.http import HttpRequest, HttpSettings, HttpStatusError, ch
 from arcane_framework.http.transport import user_agent
 from arcane_framework.testing import ScriptedHttp, VirtualClock
 from tests.http.parts import URL, Scripted
+
+GZIP = {"Content-Encoding": "gzip"}
 
 
 class Tokens:
@@ -161,6 +165,7 @@ def test_cookies_are_not_kept(scripted: Scripted, http: ScriptedHttp) -> None:
     scripted.fetch()
     scripted.fetch()
     assert [request.headers.get("cookie") for request in http.requests] == [None, None]
+    assert list(scripted.client.cookies.jar) == []
 
 
 def test_a_header_that_latin_1_can_hold_is_sent(scripted: Scripted, http: ScriptedHttp) -> None:
@@ -233,6 +238,22 @@ def test_a_body_above_the_limit_is_refused(virtual_clock: VirtualClock, http: Sc
         assert str(caught.value) == (
             "page 3: the response has more than 10 bytes: ask the API for smaller pages, or raise maxResponseBytes"
         )
+
+
+def test_a_body_is_let_go_as_soon_as_it_is_read(scripted: Scripted, http: ScriptedHttp) -> None:
+    body = bytes(8 * 1024 * 1024)
+    http.reply("GET", URL, status=503).reply("GET", URL, content=gzip.compress(body, 1), headers=GZIP)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        assert scripted.fetch(read=len) == len(body)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert peak > len(body)
+    assert left < 1024 * 1024
 
 
 def test_a_link_to_another_host_is_not_even_asked_for(scripted: Scripted, http: ScriptedHttp) -> None:

@@ -44,6 +44,17 @@ def test_a_status_that_does_not_pass_ends_the_run_for_a_restart(
     assert 240 <= scripted.times[-1] <= 300
 
 
+@pytest.mark.parametrize("status", RETRIED)
+def test_a_passing_status_in_the_middle_repeats_the_same_page(
+    scripted: Scripted, http: ScriptedHttp, status: int
+) -> None:
+    pages = [f"{URL}?page={page}" for page in (1, 2, 3)]
+    http.reply("GET", pages[0], text="1").reply("GET", pages[1], status=status, times=3)
+    http.reply("GET", pages[1], text="2").reply("GET", pages[2], text="3")
+    assert [scripted.fetch(page, within=100) for page in pages] == [b"1", b"2", b"3"]
+    assert [request.url[-1] for request in http.requests] == ["1", "2", "2", "2", "2", "3"]
+
+
 @pytest.mark.parametrize("status", REFUSED)
 def test_a_refusal_is_final(scripted: Scripted, http: ScriptedHttp, status: int) -> None:
     http.reply("GET", URL, status=status, text="secret body")
@@ -104,6 +115,8 @@ def test_what_cannot_be_sent_is_final(scripted: Scripted, http: ScriptedHttp) ->
     with pytest.raises(FatalStreamError) as caught:
         scripted.fetch()
     assert str(caught.value) == f"page 3: the request for {URL} cannot be sent as HTTP: check its URL and headers"
+    # The library's words quote the header.
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_a_timeout_takes_its_time_and_is_tried_again(scripted: Scripted, http: ScriptedHttp) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx2
 import pytest
 import trustme
 
@@ -158,6 +159,21 @@ def test_a_server_that_only_speaks_old_tls_is_final(authority: trustme.CA, bundl
         f"page 3: no encrypted connection to {server.url} (tlsv1 alert protocol version): the server has to speak "
         "TLS 1.2 or newer at this port; check the URL's scheme and port, and the server"
     )
+
+
+def test_old_tls_is_refused_where_the_system_would_take_it(
+    authority: trustme.CA, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lax = ssl.create_default_context(cafile=str(bundle))
+    lax.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        lax.minimum_version = ssl.TLSVersion.TLSv1
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: lax)
+    with Server(answer(b"rows"), too_old(authority)) as server:
+        with real_requester(server.url) as requester, pytest.raises(FatalStreamError, match=r"has to speak TLS 1\.2"):
+            get(requester, server.url)
+        assert server.requests == []
 
 
 def test_a_server_without_tls_is_final() -> None:

@@ -18,6 +18,9 @@ from arcane_framework.storage.staging_area import Segments
 When = Literal["before", "during", "after"]
 Action = Literal["kill", "stop"]
 
+HTTP = "http"
+"""The operation of a fault at a request for data, and not at a call of the disk."""
+
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -29,7 +32,7 @@ class Fault:
         nth: The number of the call, from 0, among those that fit.
         when: Before it, after it, or (a write only) when half of it is done.
         action: `kill` ends the process, `stop` freezes it until it is told to go on.
-        operation: Only calls of this name fit; any if empty.
+        operation: Only calls of this name fit; any call of the disk if empty.
         path: Only calls with this text in their (target) path fit; any if empty.
     """
 
@@ -47,6 +50,12 @@ class Fault:
 def read_fault(text: str) -> Fault:
     """The opposite of `Fault.to_json`."""
     return Fault(**json.loads(text))
+
+
+def act(fault: Fault) -> None:
+    """Kill or freeze this process, here and now."""
+    # To this very thread: a signal to the process may be taken by another one, while this one goes on.
+    signal.pthread_kill(threading.get_ident(), SIGNALS[fault.action])
 
 
 class FaultyDisk(Disk):
@@ -146,8 +155,7 @@ class FaultyDisk(Disk):
 
     def _act(self) -> None:
         assert self._fault is not None
-        # To this very thread: a signal to the process may be taken by another one, while this one goes on.
-        signal.pthread_kill(threading.get_ident(), SIGNALS[self._fault.action])
+        act(self._fault)
 
 
 class LostAnswers(LocalStorage):

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from tests.proof.cells import Cell
 from tests.proof.faults import Fault
-from tests.proof.processes import Cell
+from tests.proof.processes import Runner
 from tests.proof.trial import Outcome, Trial
 
 FIRST, SECOND = "first", "second"
@@ -62,8 +63,7 @@ def at_random_times(folder: Path, cell: Cell, kills: int, seed: int, red_control
         trial = Trial(next(places), cell, f"killed after {moment * 1000:.1f} ms", red_control)
         runner = trial.start()
         time.sleep(moment)
-        runner.send(signal.SIGKILL)
-        trial.counts["kills"] += runner.wait().killed
+        trial.kill(runner)
         trial.check("after the kill")
         trial.finish()
         outcome.add(trial)
@@ -93,17 +93,22 @@ def stopped_at_random_times(folder: Path, cell: Cell, trials: int, seed: int) ->
         trial = Trial(place, cell, f"stopped after {moment * 1000:.1f} ms")
         runner = trial.start()
         time.sleep(moment)
-        runner.send(signal.SIGTERM)
-        ended = runner.wait()
-        trial.counts["stops"] += 1
-        seen = trial.check("after the stop")
-        interrupted = {2} if cell.backfilling and not seen.backfill_completed else {0}
-        # The first milliseconds belong to the interpreter, which has no handler yet.
-        trial.expect_code(ended, interrupted | {-signal.SIGTERM}, "the stopped runner")
-        trial.expect(seen.token_is_visible == seen.backfill_completed, "the token is not where the log says")
+        stop(trial, runner)
         trial.finish()
         outcome.add(trial)
     return outcome
+
+
+def stop(trial: Trial, runner: Runner) -> None:
+    """SIGTERM, and what must be then."""
+    runner.send(signal.SIGTERM)
+    ended = runner.wait()
+    trial.counts["stops"] += 1
+    seen = trial.check("after the stop")
+    interrupted = {2} if trial.stage.cell.backfilling and not seen.backfill_completed else {0}
+    # The first milliseconds belong to the interpreter, which has no handler yet.
+    trial.expect_code(ended, interrupted | {-signal.SIGTERM}, "the stopped runner")
+    trial.expect(seen.token_is_visible == seen.backfill_completed, "the token is not where the log says")
 
 
 def with_lost_answers(folder: Path, cell: Cell, trials: int, calls: int, seed: int, red_control: str = "") -> Outcome:
@@ -130,10 +135,10 @@ def from_scratch(folder: Path, cell: Cell, trials: int, calls: int, seed: int) -
     for place in _take(folders(folder), trials):
         point = Fault(dice.randrange(calls), dice.choice(["before", "after"]))
         trial = Trial(place, cell, f"command line, killed at {point.nth}")
-        code = trial.stage.start_from_scratch(trial.stage.environment(fault=point)).wait(timeout=60)
+        code = trial.run_from_scratch(point)
         trial.counts["kills"] += code == -signal.SIGKILL
         trial.check("after the kill")
-        code = trial.stage.start_from_scratch(trial.stage.environment()).wait(timeout=60)
+        code = trial.run_from_scratch()
         trial.expect(code == 0, f"the recovery ended with {code}")
         trial.finish()
         outcome.add(trial)

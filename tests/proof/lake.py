@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.proof.table import Table
+from tests.proof.cells import Expected
 
 Snapshot = Mapping[str, bytes]
 
@@ -36,17 +36,12 @@ def take(folder: Path) -> Snapshot:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a stream's folder should hold in the end.
-
-    Attributes:
-        backfilled: Change sets that a backfill covers; 0: there is no backfill.
-        sets: All change sets.
-    """
-
-    backfilled: int
-    sets: int
+def newest_position(folder: Path) -> dict[str, Any]:
+    """The newest log entry's position; runners may be busy in the folder."""
+    entries = folder / "_arcane" / "log"
+    names = sorted(name for name in os.listdir(entries) if name.endswith(".json")) if entries.exists() else []
+    nothing = {"stream": None, "backfill": None}
+    return json.loads((entries / names[-1]).read_bytes())["position"] if names else nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +97,19 @@ class Lake:
     def end_problems(self, *, backfill: bool, stream: bool) -> list[str]:
         """What must not be after `backfill`, `stream` or both have come to their ends."""
         found = self.problems()
-        folders = [("backfill", Table(0, self._expected.backfilled))] if backfill else []
-        folders += [("data", Table(self._expected.backfilled, self._expected.sets))] if stream else []
-        for folder, table in folders:
-            visible = self._visible_ids(folder)
-            if visible != table.ids():
-                found.append(f"{folder}: in the end {_differing(visible, table.ids())}")
+        folders = [("backfill", self._expected.backfilled())] if backfill else []
+        folders += [("data", self._expected.streamed())] if stream else []
+        for folder, wanted in folders:
+            visible = self.visible_ids(folder)
+            if visible != wanted:
+                found.append(f"{folder}: in the end {_differing(visible, wanted)}")
         if backfill and not self.token_is_visible:
             found.append("there is no completion token after a complete backfill")
         return found
 
-    def visible_up_to(self, folder: str) -> int:
-        """The last change set of which readers see all rows, all earlier ones included; -1: none."""
-        visible = set(self._visible_ids(folder))
-        first = 0 if folder == "backfill" else self._expected.backfilled
-        last = first - 1
-        while last + 1 < self._expected.sets and visible >= set(Table(last + 1, last + 2).ids()):
-            last += 1
-        return last
+    def visible_ids(self, folder: str) -> list[int]:
+        """The rows that readers of a folder see."""
+        return [number for name in self._visible_names(folder) for number in _ids(name, self._snapshot[name])]
 
     # The log.
 
@@ -163,10 +153,10 @@ class Lake:
         for part in self._parts:
             if not self._is_replaced(part) and self._content(part) is None and part.kind != "token":
                 yield f"{part.path} is committed ({part.seq}) and neither visible nor staged"
-        for folder, table in (("data", self._streamed()), ("backfill", self._backfilled())):
+        for folder, wanted in (("data", self._streamed()), ("backfill", self._backfilled())):
             committed = self._committed_ids(folder)
-            if committed != table.ids():
-                yield f"{folder}: committed is not what the position says: {_differing(committed, table.ids())}"
+            if committed != wanted:
+                yield f"{folder}: committed is not what the position says: {_differing(committed, wanted)}"
 
     def _content(self, part: _Part) -> bytes | None:
         for name in (part.path, part.staged):
@@ -180,27 +170,22 @@ class Lake:
         found = ((part, self._content(part)) for part in parts if not self._is_replaced(part))
         return [number for part, content in found if content is not None for number in _ids(part.path, content)]
 
-    def _streamed(self) -> Table:
+    def _streamed(self) -> list[int]:
         """What the stream's position says that is committed."""
-        first = self._expected.backfilled
-        position = self.position["stream"]
-        return Table(first, first if position is None else position["stamp"] + 1)
+        return self._expected.covered(self.position["stream"], backfill=False)
 
-    def _backfilled(self) -> Table:
+    def _backfilled(self) -> list[int]:
         backfill = self.position["backfill"]
         if backfill is None:
-            return Table(0, 0)
+            return []
         if backfill["state"] == "completed":
-            return Table(0, self._expected.backfilled)
-        return Table(0, 0 if backfill["watermark"] is None else backfill["watermark"]["stamp"] + 1)
+            return self._expected.backfilled()
+        return self._expected.covered(backfill["watermark"], backfill=True)
 
     # What readers see.
 
     def _visible_names(self, folder: str) -> list[str]:
         return sorted(n for n in self._snapshot if n.startswith(f"{folder}/") and not _TOKEN.fullmatch(n))
-
-    def _visible_ids(self, folder: str) -> list[int]:
-        return [number for name in self._visible_names(folder) for number in _ids(name, self._snapshot[name])]
 
     def _visible_problems(self) -> Iterator[str]:
         committed = {part.path: part for part in self._parts}
@@ -236,7 +221,7 @@ class Lake:
         if not self.token_is_visible:
             return
         # Also between the begin of a new backfill and the removal of its predecessor's token.
-        if self._visible_ids("backfill") != Table(0, self._expected.backfilled).ids():
+        if self.visible_ids("backfill") != self._expected.backfilled():
             yield "the completion token is visible and the backfill is not complete"
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.proof import kills, power_cuts, zombies
 from tests.proof.faults import Fault
 from tests.proof.power_cut import PowerCutDisk
-from tests.proof.processes import CELLS, TIMED_CELLS, Cell
+from tests.proof.cells import Cell
+from tests.proof.table_cells import CELLS, TIMED_CELLS, TableCell
 from tests.proof.red_controls import ForgetfulDisk
 from tests.proof.trial import Outcome, clean_calls, points_of
 

@@ -20,8 +20,9 @@ from arcane_framework.storage.local import LocalStorage
 from tests.proof.kills import FIRST, SECOND
 from tests.proof.lake import Lake, Snapshot
 from tests.proof.power_cut import PowerCut, PowerCutDisk
-from tests.proof.processes import STREAM_ID, Cell
-from tests.proof.table import SCHEMA, change_set
+from tests.proof.processes import STREAM_ID
+from tests.proof.table import SCHEMA, Table, change_set
+from tests.proof.table_cells import TableCell
 from tests.proof.trial import MAX_PROBLEMS, Outcome
 
 GROUP = 3
@@ -48,7 +49,7 @@ class Delivery:
     """
 
     def __init__(
-        self, disk: PowerCutDisk, cell: Cell, backfill_id: str = FIRST, backfilling: bool | None = None
+        self, disk: PowerCutDisk, cell: TableCell, backfill_id: str = FIRST, backfilling: bool | None = None
     ) -> None:
         self._disk = disk
         self._cell = cell
@@ -76,7 +77,7 @@ class Delivery:
         short_name = schema_hash(SCHEMA)
         position = sink.open(SinkRun(self.identity, SCHEMA, short_name, SystemClock(), NoLog(), NoMetrics()))
         expected = self._cell.expected
-        last = expected.backfilled if self._backfilling else expected.sets
+        last = expected.backfill_sets if self._backfilling else expected.sets
         if self._backfilling and not position.resumes(self.identity, short_name):
             position = position.begun(self.identity, short_name, {"stamp": last - 1})
             sink.begin_backfill(position)
@@ -108,7 +109,7 @@ def _groups(stamp: int) -> Iterator[pa.Table]:
 
 def at_every_call(
     folder: Path,
-    cell: Cell,
+    cell: TableCell,
     calls: range,
     outcomes: int,
     seed: int,
@@ -140,7 +141,7 @@ def at_every_call(
     return outcome
 
 
-def calls_of(cell: Cell, *, anew: bool = False) -> int:
+def calls_of(cell: TableCell, *, anew: bool = False) -> int:
     """The number of calls of a clean run."""
     disk, delivery = _prepared(cell, anew, PowerCutDisk())
     before = disk.calls
@@ -148,13 +149,13 @@ def calls_of(cell: Cell, *, anew: bool = False) -> int:
     return disk.calls - before
 
 
-def _prepared(cell: Cell, anew: bool, disk: PowerCutDisk) -> tuple[PowerCutDisk, Delivery]:
+def _prepared(cell: TableCell, anew: bool, disk: PowerCutDisk) -> tuple[PowerCutDisk, Delivery]:
     if anew:
         Delivery(disk, cell, FIRST).run()
     return disk, Delivery(disk, cell, SECOND if anew else FIRST)
 
 
-def _recover(cell: Cell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome, title: str) -> None:
+def _recover(cell: TableCell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome, title: str) -> None:
     problems: list[str] = []
     try:
         problems += _story(cell, disk, interrupted, dice, outcome)
@@ -165,12 +166,12 @@ def _recover(cell: Cell, disk: PowerCutDisk, interrupted: Delivery, dice: Random
     outcome.problems = [*outcome.problems, *(f"{title}: {text}" for text in problems)][:MAX_PROBLEMS]
 
 
-def _story(cell: Cell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome) -> Iterator[str]:
+def _story(cell: TableCell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome) -> Iterator[str]:
     identity = interrupted.identity.backfill_id or FIRST
     seen = Lake(snapshot(disk), cell.expected)
     yield from (f"after the cut: {text}" for text in seen.problems())
     if interrupted.acknowledged >= 0:
-        visible = seen.visible_up_to("backfill" if cell.backfilling else "data")
+        visible = _visible_up_to(seen, cell)
         if visible < interrupted.acknowledged:
             yield f"acknowledged up to {interrupted.acknowledged}, and visible up to {visible}"
     if dice.random() < 0.5:
@@ -194,6 +195,15 @@ def _story(cell: Cell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, 
         yield f"verify: {found.path} {found.text}"
     if Lake(snapshot(disk), cell.expected).staged:
         yield "something is left in the staging area"
+
+
+def _visible_up_to(seen: Lake, cell: TableCell) -> int:
+    """The last change set of which readers see all rows, all earlier ones included; -1: none."""
+    visible = set(seen.visible_ids("backfill" if cell.backfilling else "data"))
+    last = -1
+    while last + 1 < cell.expected.sets and visible >= set(Table(last + 1, last + 2).ids()):
+        last += 1
+    return last
 
 
 def snapshot(disk: PowerCutDisk) -> Snapshot:

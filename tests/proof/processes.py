@@ -14,90 +14,24 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from arcane_framework import run
-from tests.proof import runner
+from tests.proof import rest_runner, runner
+from tests.proof.cells import Cell
 from tests.proof.faults import Fault
-from tests.proof.lake import Expected
 from tests.proof.table import SCHEMA, change_set
 
 STREAM_ID = "orders"
-PLUGIN = "tests.proof.runner:host"
 TIMEOUT = 60.0
+HASTY = 50
+"""So much faster goes the time of runners whose waits are of no interest."""
 _LOOK = 0.001
 _DIE_WITH_PARENT = 1
 _threads_after_import = len(os.listdir("/proc/self/task"))
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One way to run a stream.
-
-    Attributes:
-        backfilling: Whether its runs are backfills (and one more, at the end, streams).
-        file_format: Of the parts.
-        settings: Of the spec, above the defaults below.
-        label: What is special about it.
-    """
-
-    backfilling: bool
-    file_format: str
-    settings: Mapping[str, object] = field(default_factory=dict)
-    label: str = ""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        file_format = {"parquet": "Parquet", "json": "JSON lines"}[self.file_format]
-        return f"{'backfill' if self.backfilling else 'stream'}, {file_format}{self.label}"
-
-    @property
-    def expected(self) -> Expected:
-        """What must be there in the end."""
-        return Expected(9 if self.backfilling else 0, 12)
-
-    def spec(self, folder: Path) -> dict[str, object]:
-        """The stream's spec."""
-        return {
-            "sinkLocation": str(folder),
-            "fileFormat": self.file_format,
-            "rowsPerGroup": 3,
-            "groupsPerFile": 1,
-            "groupingIntervalSeconds": 3600,
-            "backfillSets": self.expected.backfilled,
-            "sets": self.expected.sets,
-            "pageRows": 4,
-            "setsPerPoll": 3,
-            "pollSeconds": 0.0005,
-            "pageSeconds": 0,
-            "endsBy": "return",
-        } | dict(self.settings)
-
-
-CELLS = (
-    Cell(backfilling=True, file_format="parquet"),
-    Cell(backfilling=True, file_format="json", settings={"groupsPerFile": 2}),
-    Cell(backfilling=False, file_format="parquet"),
-    Cell(backfilling=False, file_format="json", settings={"groupsPerFile": 2, "endsBy": "sigterm"}),
-)
-
-# So long are the pages of the large change set that parts straddle a watermark when the stream is stopped in it.
-_TIMED = {
-    "rowsPerGroup": 20,
-    "groupingIntervalSeconds": "PT0.02S",
-    "pollSeconds": 0.002,
-    "pageSeconds": 0.001,
-    "setsPerPoll": 1,
-}
-TIMED_CELLS = (
-    Cell(backfilling=False, file_format="parquet", settings=_TIMED, label=", by time"),
-    Cell(backfilling=False, file_format="json", settings={**_TIMED, "endsBy": "sigterm"}, label=", by time"),
-)
-"""Where some commits come from the grouping interval, in waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,26 +118,29 @@ class Stage:
     def environment(
         self,
         *,
-        backfilling: bool | None = None,
-        backfill_id: str = "first",
+        backfilling: bool,
+        backfill_id: str,
         fault: Fault | None = None,
         lost_answers: str = "",
         calls_file: Path | None = None,
+        hasty: bool = False,
+        runner_number: int = 0,
     ) -> dict[str, str]:
         """The environment of a runner, as an operator would set it, and the faults."""
-        backfill = self.cell.backfilling if backfilling is None else backfilling
         return {
             "PATH": os.environ.get("PATH", ""),
             "STREAMCONTEXT__SPEC": json.dumps(self.cell.spec(self.folder)),
-            "STREAMCONTEXT__BACKFILL": str(backfill).lower(),
-            "STREAMCONTEXT__BACKFILL_ID": backfill_id if backfill else "",
+            "STREAMCONTEXT__BACKFILL": str(backfilling).lower(),
+            "STREAMCONTEXT__BACKFILL_ID": backfill_id if backfilling else "",
             "STREAMCONTEXT__STREAM_ID": STREAM_ID,
-            "STREAMCONTEXT__STREAM_KIND": "Proof",
+            "STREAMCONTEXT__STREAM_KIND": self.cell.stream_kind,
             "METRICS_ENABLED": "false",
             runner.FAULT: fault.to_json() if fault else "",
             runner.LOST_ANSWERS: lost_answers,
             runner.CALLS_FILE: str(calls_file or ""),
             runner.RED_CONTROL: self.red_control,
+            rest_runner.SPEED: str(HASTY if hasty else 1),
+            **self.cell.variables(runner_number),
         }
 
     @property
@@ -215,13 +152,13 @@ class Stage:
         """Fork a runner."""
         pid = os.fork()
         if not pid:
-            _become_runner(environment, self.log_file)
+            _become_runner(self.cell.plugin, environment, self.log_file)
         return Runner(pid)
 
     def start_from_scratch(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         """Start the runner's command line."""
         with self.log_file.open("ab") as log:
-            command = [sys.executable, "-m", "arcane_framework.run", PLUGIN]
+            command = [sys.executable, "-m", "arcane_framework.run", self.cell.plugin]
             return subprocess.Popen(command, env=dict(environment), stderr=log)
 
 
@@ -231,6 +168,7 @@ def warm_up() -> None:
 
     # Arrow loads pandas, where it is installed, at the first conversion.
     pa.RecordBatch.from_pylist([dict(row) for row in change_set(0)], SCHEMA)
+    rest_runner.warm_up()
     gc.collect()
     gc.freeze()
 
@@ -250,7 +188,7 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _become_runner(environment: Mapping[str, str], log_file: Path) -> None:
+def _become_runner(plugin: str, environment: Mapping[str, str], log_file: Path) -> None:
     code = 70
     try:
         die_with_parent()
@@ -259,7 +197,7 @@ def _become_runner(environment: Mapping[str, str], log_file: Path) -> None:
         os.dup2(log, 2)
         os.environ.clear()
         os.environ.update(environment)
-        code = run.main([PLUGIN])
+        code = run.main([plugin])
     except BaseException as error:  # Nothing may get back into the parent's code.
         os.write(2, f"the runner raised {error!r}\n".encode())
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.proof.plan import Job
 from tests.proof.trial import Outcome
 
-FAULTS = ("kills", "stops", "frozen", "fenced", "cuts")
+FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts")
 
 MINIMUMS = {
     "kill points": ("kills", 100),

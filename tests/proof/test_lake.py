@@ -9,18 +9,18 @@ from tests.proof.faults import Fault, FaultyDisk, read_fault
 from tests.proof.lake import Lake
 from tests.proof.power_cut import PowerCut, PowerCutDisk
 from tests.proof.power_cuts import Delivery, snapshot
-from tests.proof.processes import CELLS, Cell
+from tests.proof.table_cells import CELLS, TableCell
 
 Files = dict[str, bytes]
 
 
-def finished(cell: Cell) -> Files:
+def finished(cell: TableCell) -> Files:
     disk = PowerCutDisk()
     Delivery(disk, cell).run()
     return dict(snapshot(disk))
 
 
-def problems(cell: Cell, files: Files) -> list[str]:
+def problems(cell: TableCell, files: Files) -> list[str]:
     return Lake(files, cell.expected).end_problems(backfill=cell.backfilling, stream=not cell.backfilling)
 
 
@@ -33,7 +33,7 @@ def token(files: Files) -> str:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_a_finished_stream_has_no_problem(cell: Cell) -> None:
+def test_a_finished_stream_has_no_problem(cell: TableCell) -> None:
     assert not problems(cell, finished(cell))
 
 

@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.proof.plan import Job
-from tests.proof.processes import CELLS
+from tests.proof.table_cells import CELLS
 from tests.proof.report import MINIMUMS, Report
 from tests.proof.trial import Outcome
 

@@ -1,5 +1,7 @@
 """One story on one fresh folder: runs, faults, and a judgement after each of them."""
 
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,9 +11,10 @@ from typing import Any
 from arcane_framework.commits import StreamState
 from arcane_framework.storage.local import LocalStorage
 from tests.proof import lake
+from tests.proof.cells import Cell, Start
 from tests.proof.faults import Fault
 from tests.proof.lake import Lake
-from tests.proof.processes import Cell, Exit, Runner, Stage, must_have_no_threads
+from tests.proof.processes import Exit, Runner, Stage, must_have_no_threads
 
 MAX_PROBLEMS = 20
 
@@ -48,22 +51,50 @@ class Trial:
         counts: What happened how often.
     """
 
-    def __init__(self, folder: Path, cell: Cell, title: str, red_control: str = "") -> None:
+    def __init__(self, folder: Path, cell: Cell, title: str, red_control: str = "", *, hasty: bool = False) -> None:
         self.title = f"{cell.name}: {title}"
         self.stage = Stage(cell, folder, red_control)
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
+        self._runners = 0
+        self._hasty = hasty
+        self._witness = cell.witness()
         folder.parent.mkdir(parents=True, exist_ok=True)
         must_have_no_threads()
 
     def start(self, fault: Fault | None = None, **environment: Any) -> Runner:
         """Start a runner."""
         self.counts["processes"] += 1
-        return self.stage.start(self.stage.environment(fault=fault, **environment))
+        return self.stage.start(self._environment(fault=fault, **environment))
 
     def run(self, fault: Fault | None = None, **environment: Any) -> Exit:
         """Run a runner to its end, whatever that is."""
         return self.start(fault, **environment).wait()
+
+    def kill(self, runner: Runner) -> None:
+        """Kill a runner from outside; nothing if it has ended."""
+        number, moment = self._runners, time.monotonic()
+        runner.send(signal.SIGKILL)
+        if runner.wait().killed:
+            self.counts["kills"] += 1
+            self.counts["in the air"] += self._witness.is_in_the_air(number, moment)
+
+    def run_from_scratch(self, fault: Fault | None = None) -> int:
+        """Run the command line of production to its end; returns its exit code."""
+        with self.stage.start_from_scratch(self._environment(fault=fault)) as process:
+            return process.wait(timeout=60)
+
+    def _environment(
+        self, *, backfilling: bool | None = None, backfill_id: str = "first", undisturbed: bool = False, **more: Any
+    ) -> dict[str, str]:
+        """A new runner's environment; tells the witness."""
+        self._runners += 1
+        backfill = self.stage.cell.backfilling if backfilling is None else backfilling
+        position = lake.newest_position(self.stage.stream_folder)
+        self._witness.started(Start(self._runners, backfill, backfill_id, position, undisturbed))
+        return self.stage.environment(
+            backfilling=backfill, backfill_id=backfill_id, runner_number=self._runners, hasty=self._hasty, **more
+        )
 
     def look(self) -> Lake:
         """The folder as it is; nothing may be running on it."""
@@ -85,12 +116,13 @@ class Trial:
     def finish(self, backfill_id: str = "first") -> None:
         """Run to the end without faults, then once more, and judge both."""
         backfilling = self.stage.cell.backfilling
-        self.expect_code(self.run(backfill_id=backfill_id), {0}, "the recovery")
+        self.expect_code(self.run(backfill_id=backfill_id, undisturbed=True), {0}, "the recovery")
         self._judge("after the recovery", lambda seen: seen.end_problems(backfill=backfilling, stream=not backfilling))
         # A backfill is followed by a stream, a stream by one that finds nothing new.
-        self.expect_code(self.run(backfilling=False), {0}, "the next start")
+        self.expect_code(self.run(backfilling=False, undisturbed=True), {0}, "the next start")
         seen = self._judge("in the end", lambda seen: seen.end_problems(backfill=backfilling, stream=True))
         self.expect(not seen.staged, f"left in the staging area: {seen.staged[:3]}")
+        self.problems += self._witness.problems()
         state = StreamState(LocalStorage(self.stage.stream_folder))
         self._guarded("verify", lambda: [f"{found.path} {found.text}" for found in state.verify()])
 

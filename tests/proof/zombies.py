@@ -4,13 +4,13 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+from tests.proof.cells import Cell
 from tests.proof.faults import Action, Fault
 from tests.proof.kills import FIRST, SECOND, folders
 from tests.proof.lake import Lake
-from tests.proof.processes import Cell, Runner
+from tests.proof.processes import Runner
 from tests.proof.trial import Outcome, Trial
 
 FENCED = {2}
@@ -42,8 +42,8 @@ class _Frozen:
         return FENCED if self.claimed and not done else FENCED_OR_DONE
 
     def _streamed_all(self) -> bool:
-        position = self.seen.position["stream"]
-        return position is not None and position["stamp"] == self._trial.stage.cell.expected.sets - 1
+        expected = self._trial.stage.cell.expected
+        return expected.covered(self.seen.position["stream"], backfill=False) == expected.streamed()
 
     def go_on(self, allowed: set[int], who: str) -> None:
         """Let it go on to its end."""
@@ -83,7 +83,7 @@ def collecting_garbage(folder: Path, cell: Cell, trials: int, seed: int) -> Outc
     dice, outcome = random.Random(seed), Outcome()
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen in the garbage collection, {number}")
-        trial.run(_staged(dice.randrange(6, 9), "kill"))
+        trial.run(_staged(dice.choice(cell.garbage), "kill"))
         garbage = len(trial.check("after the kill").staged)
         trial.expect(garbage >= 2, "there is no garbage to collect")
         nth = dice.randrange(max(1, garbage))
@@ -109,7 +109,7 @@ def between_commit_and_publish(folder: Path, cell: Cell, trials: int, seed: int)
     path = "backfill/part-" if cell.backfilling else "data/part-"
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen before a publication, {number}")
-        zombie = _Frozen(trial, Fault(dice.randrange(7), action="stop", operation="rename", path=path))
+        zombie = _Frozen(trial, Fault(dice.randrange(cell.published), action="stop", operation="rename", path=path))
         trial.expect(zombie.frozen, "the zombie was not frozen")
         successor_id = SECOND if number % 2 else FIRST
         trial.expect_code(trial.run(backfill_id=successor_id), {0}, "the successor")
@@ -127,7 +127,7 @@ def before_the_token(folder: Path, cell: Cell, trials: int, seed: int) -> Outcom
         operation = ("rename", "create_file", "status")[number % 3]
         zombie = _Frozen(trial, Fault(0, action="stop", operation=operation, path=".COMPLETED"))
         trial.expect(zombie.frozen and not zombie.seen.token_is_visible, "the token is visible too early")
-        successor = _Frozen(trial, _staged(dice.randrange(1, 9), "stop"), SECOND)
+        successor = _Frozen(trial, _staged(dice.randrange(1, cell.published), "stop"), SECOND)
         trial.expect(successor.claimed and not successor.seen.token_is_visible, "a token is visible in a new backfill")
         zombie.go_on(FENCED, "the zombie")
         trial.expect(not trial.look().token_is_visible, "the zombie has written its token into a new backfill")
@@ -143,7 +143,7 @@ def removing_an_old_backfill(folder: Path, cell: Cell, trials: int, seed: int) -
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen while it removes an old backfill, {number}")
         trial.expect_code(trial.run(backfill_id=FIRST), {0}, "the old backfill")
-        nth = 0 if number % 2 else dice.randrange(1, 8)
+        nth = 0 if number % 2 else dice.randrange(1, cell.published + 1)
         zombie = _Frozen(trial, Fault(nth, action="stop", operation="remove", path="/backfill/"), SECOND)
         trial.expect(zombie.frozen, "the zombie removed nothing")
         successor_id = SECOND if number % 4 < 2 else "third"
@@ -157,7 +157,7 @@ def removing_an_old_backfill(folder: Path, cell: Cell, trials: int, seed: int) -
 def three_at_once(folder: Path, cell: Cell, rounds: int, seed: int) -> Outcome:
     """Three runners in a loop, one of them now and then frozen or killed, until one comes to the end."""
     dice, outcome = random.Random(seed), Outcome()
-    cell = replace(cell, settings={**cell.settings, "pageSeconds": 0.004})
+    cell = cell.slowed()
     for number, place in zip(range(rounds), folders(folder), strict=False):
         trial = Trial(place, cell, f"three at once, round {number}")
         runners = {index: trial.start() for index in range(3)}

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
@@ -25,8 +24,8 @@ FORMAT = "yyyy-MM-ddTHH:mm:ss.fffZ"
 START_MILLISECONDS = 1_672_531_200_000
 """The first instant of the server's table: 2023-01-01T00:00:00Z."""
 
-HEADERS: Mapping[str, str] = MappingProxyType({"X-Api-Key": "not-a-secret"})
-TOKEN_FIELDS: Mapping[str, str] = MappingProxyType({"user": "u"})
+HEADERS: Mapping[str, str] = {"X-Api-Key": "not-a-secret"}
+TOKEN_FIELDS: Mapping[str, str] = {"user": "u"}
 
 FROM = {"fieldType": "FILTER_DATE_BETWEEN_FROM", "fieldName": "from", "formatString": FORMAT, "placement": "URL"}
 TO = {"fieldType": "FILTER_DATE_BETWEEN_TO", "fieldName": "to", "formatString": FORMAT, "placement": "URL"}
@@ -167,15 +166,14 @@ class RestStream:
         """The same, parsed."""
         return [json.loads(line) for line in self.lines(segment)]
 
+    def log(self) -> list[dict[str, Any]]:
+        """All entries of the commit log, in order."""
+        return [json.loads(path.read_bytes()) for path in sorted((self.stream.home / "_arcane" / "log").iterdir())]
+
     def position(self) -> dict[str, Any]:
         """The last committed position."""
-        *_, newest = sorted((self.stream.home / "_arcane" / "log").iterdir())
-        position: dict[str, Any] = json.loads(newest.read_bytes())["position"]
+        position: dict[str, Any] = self.log()[-1]["position"]
         return position
-
-    def log_text(self) -> str:
-        """All files of the commit log."""
-        return "".join(path.read_text() for path in sorted((self.stream.home / "_arcane" / "log").iterdir()))
 
 
 class Here:
@@ -191,7 +189,7 @@ class Here:
 
     def wait_for(self, event: str, times: int = 1) -> None:
         """Until it has logged `event` so often."""
-        wait_until(lambda: self._log.getvalue().count(f'"{event}"') >= times, lambda: self._log.getvalue())
+        wait_until(lambda: self._log.getvalue().count(f'"{event}"') >= times, self._log.getvalue)
 
     def end(self) -> Ended:
         """Wait for its end."""

@@ -14,8 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.rest_api import Fault, RunningApi, Script, Table, TokenAuth, encoded_schema, read_instant, serve
-from tests.rest_api import write_instant
+from tests.rest_api import (
+    Fault,
+    RunningApi,
+    Script,
+    Table,
+    TokenAuth,
+    encoded_schema,
+    read_instant,
+    serve,
+    write_instant,
+)
 from tests.runner.processes import Stream
 from tests.runner.rest_streams import (
     COUNTER,
@@ -32,7 +41,6 @@ from tests.runner.rest_streams import (
     UNPAGED,
     ApiPath,
     RestStream,
-    ids,
     windows,
 )
 
@@ -231,4 +239,11 @@ def test_rows_that_do_not_fit_the_schema_of_parquet_are_set_aside_and_the_stream
     assert found == [*range(10), 7, *range(20, 35)]
     [aside] = (stream.home / "_arcane" / "quarantine").iterdir()
     rows = [json.loads(line) for line in aside.read_text().splitlines()]
-    print(rows)
+    assert [(row["reason"], row["location"].partition(" of ")[0], row["raw"]) for row in rows] == [
+        ("column 'id' holds a text, which does not fit int64", "page 2", '{"id": "x"}'),
+        (
+            "column 'count' holds a number outside of int32, which does not fit int32",
+            "page 2",
+            '{"id": 8, "count": 3000000000}',
+        ),
+    ]

@@ -164,7 +164,7 @@ def pages(draw: st.DrawFn) -> tuple[pa.Schema, bytes]:
 
 
 @given(pages())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_the_columnar_way_accepts_the_row_wise_way_reads_alike(page: tuple[pa.Schema, bytes]) -> None:
     schema, text = page
     (array,) = KeyChains(()).read(text)
@@ -183,7 +183,7 @@ def test_what_the_columnar_way_accepts_the_row_wise_way_reads_alike(page: tuple[
 
 
 @given(pages())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_accepted_is_what_pythons_json_says(page: tuple[pa.Schema, bytes]) -> None:
     schema, text = page
     try:

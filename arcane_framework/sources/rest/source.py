@@ -21,7 +21,7 @@ from arcane_framework.sources.rest.responses import Responses
 from arcane_framework.sources.rest.templates import RequestTemplate
 from arcane_framework.sources.rest.windows import Windows
 
-HELD_BYTES = 16 << 20
+HELD_BYTES = 8 << 20
 """Responses that are fetched ahead of what is written."""
 
 
