@@ -263,8 +263,9 @@ def setting_type(node: ast.AST) -> str:
             return "`None`"
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return f"{setting_type(left)} or {setting_type(right)}"
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=values)):
-            return ", ".join(f"`{_text(value)}`" for value in values)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=values):
+            choices = values.elts if isinstance(values, ast.Tuple) else [values]
+            return ", ".join(f"`{_text(choice)}`" for choice in choices)
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[kind, ast.Constant(value=end)])) if (
             end is ...
         ):

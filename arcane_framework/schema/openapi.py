@@ -69,15 +69,15 @@ def _too_large() -> InvalidDocument:
 
 def _properties(described: Mapping[str, Any], path: str, depth: int) -> list[pa.Field]:
     properties = described.get("properties")
-    if not isinstance(properties, Mapping) or not properties:
-        if not path:
-            raise InvalidDocument(
-                "has no properties: it must be one schema object that describes a row, as in "
-                '{"type": "object", "properties": {"id": {"type": "integer"}}}'
-            )
-        reason = "are empty" if isinstance(properties, Mapping) else "are no object"
+    if not path and (not isinstance(properties, Mapping) or not properties):
         raise InvalidDocument(
-            f"cannot be used: the properties of {_shown(path)} {reason}; leave them out for a column of JSON text"
+            "has no properties: it must be one schema object that describes a row, as in "
+            '{"type": "object", "properties": {"id": {"type": "integer"}}}'
+        )
+    if not isinstance(properties, Mapping):
+        raise InvalidDocument(
+            f"cannot be used: the properties of {_shown(path)} are no object; "
+            "leave them out for a column of JSON text"
         )
     return [_field(name, value, f"{path}.{name}" if path else name, depth) for name, value in properties.items()]
 
@@ -110,7 +110,7 @@ def _data_type(described: Mapping[str, Any], path: str, depth: int) -> pa.DataTy
     if kind == "array":
         items = described["items"] if described.get("items") is not None else {}
         return pa.list_(_field(_ITEM, items, f"{path}[]", depth + 1))
-    if kind == "object" and described.get("properties") is not None:
+    if kind == "object" and described.get("properties") not in (None, {}):
         return pa.struct(_properties(described, path, depth + 1))
     return None
 

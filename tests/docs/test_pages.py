@@ -81,6 +81,7 @@ def test_the_page_of_the_kinds_speaks_of_specs_and_not_of_classes() -> None:
         ("Annotated[Seconds, Field(ge=NOTHING)]", "duration, not negative"),
         ("Placement", "`URL`, `BODY`"),
         ("Literal['a', 'b']", "`'a'`, `'b'`"),
+        ("Literal['a']", "`'a'`"),
     ],
 )
 def test_the_type_of_a_setting_is_put_into_words(annotation: str, words: str) -> None:

@@ -36,12 +36,8 @@ NO_LINKS = {"items": ROWS}
 
 
 def forms(secret: str) -> set[str]:
-    plain = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
-    shifted = {
-        base64.b64encode(b"x" * before + secret.encode()).decode()[(4 * before + 2) // 3 + 1 : -4]
-        for before in range(3)
-    }
-    return {*plain, *shifted}
+    encoded = [base64.b64encode(secret.encode()).decode(), quote(secret, safe=""), quote_plus(secret)]
+    return {secret, json.dumps(secret)[1:-1], *encoded}
 
 
 PAIRS = [(CANARIES[f"{place}url user"], CANARIES[f"{place}url password"]) for place in ("", "token ")]
@@ -179,7 +175,8 @@ def settings(failure: Failure, api: RunningApi, tokens: RunningApi) -> dict[str,
             **failure.spec,
         },
         "ARCANE__LOG_LEVEL": "debug",
-        **(variables_of(failure.kind, tokens) | failure.variables),
+        **variables_of(failure.kind, tokens),
+        **failure.variables,
     }
 
 

@@ -82,7 +82,7 @@ def resolved_url(pieces: tuple[str, ...], dates: Mapping[str, str], page_name: s
     sample = _joined(pieces, {**dates, page_name: _SAMPLE_PAGE})
     if any(_steps(new) for new, old in zip(_path(url), _path(sample), strict=True) if new != old):
         raise FatalStreamError(
-            f"the value of the placeholder @{page_name} is empty, or has '.' or '..' as a step of a path: in the path "
+            f"the value of the placeholder @{page_name} has '.' or '..' as a step of a path: in the path "
             "of urlTemplate it would lead to another place. Put the placeholder into the query, or correct "
             "pageResolverConfiguration"
         )
@@ -129,7 +129,7 @@ def _steps(segment: str) -> bool:
 
     Some proxies decode `%2F` first, so that `a%2F..%2Fb` moves, too.
     """
-    return not segment or any(step in (".", "..") for step in re.split(r"[/\\]", unquote(segment)))
+    return any(step in (".", "..") for step in re.split(r"[/\\]", unquote(segment)))
 
 
 def _checked_length(url: str, page_name: str) -> str:
