@@ -6,33 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.proof import kills, power_cuts, zombies
+from tests.proof import kills, power_cuts, rest_plan, zombies
 from tests.proof.faults import Fault
+from tests.proof.job import Job
 from tests.proof.power_cut import PowerCutDisk
-from tests.proof.cells import Cell
 from tests.proof.table_cells import CELLS, TIMED_CELLS, TableCell
 from tests.proof.red_controls import ForgetfulDisk
 from tests.proof.trial import Outcome, clean_calls, points_of
 
 SEED = 20_250_101
 _CHUNKS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A piece of the proof.
-
-    Attributes:
-        section: What it is about, or the mistake of a red control.
-        cell: How the stream is run.
-        run: Runs it in a fresh folder, in a process without threads.
-        red: Whether it must find problems.
-    """
-
-    section: str
-    cell: Cell
-    run: Callable[[Path], Outcome]
-    red: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +32,7 @@ class Size:
         cut_step: The power goes before every n-th call.
         outcomes: States of the disk after each cut.
         red: Faults for each red control, roughly.
+        rest: The same of streams that read an API.
     """
 
     points: int | None
@@ -60,6 +44,7 @@ class Size:
     cut_step: int
     outcomes: int
     red: int
+    rest: rest_plan.RestSize
 
 
 FULL = Size(
@@ -72,6 +57,7 @@ FULL = Size(
     cut_step=1,
     outcomes=2,
     red=60,
+    rest=rest_plan.FULL,
 )
 QUICK = Size(
     points=20,
@@ -83,6 +69,7 @@ QUICK = Size(
     cut_step=29,
     outcomes=1,
     red=12,
+    rest=rest_plan.QUICK,
 )
 
 
@@ -99,9 +86,10 @@ def jobs(size: Size, folder: Path) -> Iterator[Job]:
     for cell in TIMED_CELLS:
         yield from _at_any_time(size, cell)
         yield Job("three writers", cell, partial(zombies.three_at_once, cell=cell, rounds=size.zombies, seed=SEED))
+    yield from rest_plan.jobs(size.rest)
 
 
-def _kills(size: Size, cell: Cell, calls: list[str]) -> Iterator[Job]:
+def _kills(size: Size, cell: TableCell, calls: list[str]) -> Iterator[Job]:
     number = len(calls)
     for points in _chunks(_chosen(points_of(calls), size.points)):
         yield Job("kill points", cell, partial(kills.at_points, cell=cell, points=points))
@@ -117,14 +105,14 @@ def _kills(size: Size, cell: Cell, calls: list[str]) -> Iterator[Job]:
     )
 
 
-def _at_any_time(size: Size, cell: Cell) -> Iterator[Job]:
+def _at_any_time(size: Size, cell: TableCell) -> Iterator[Job]:
     yield Job(
         "kills at random times", cell, partial(kills.at_random_times, cell=cell, kills=size.random_kills, seed=SEED)
     )
     yield Job("SIGTERM", cell, partial(kills.stopped_at_random_times, cell=cell, trials=size.trials, seed=SEED))
 
 
-def _zombies(size: Size, cell: Cell, calls: int) -> Iterator[Job]:
+def _zombies(size: Size, cell: TableCell, calls: int) -> Iterator[Job]:
     count = size.zombies
     for points in _chunks([Fault(nth, action="stop") for nth in range(0, calls, size.zombie_step)]):
         yield Job("zombies, any call", cell, partial(zombies.anywhere, cell=cell, points=points, seed=SEED))
@@ -135,7 +123,7 @@ def _zombies(size: Size, cell: Cell, calls: int) -> Iterator[Job]:
     yield Job("three writers", cell, partial(zombies.three_at_once, cell=cell, rounds=count, seed=SEED))
 
 
-def _backfills(size: Size, cell: Cell, folder: Path, number: int) -> Iterator[Job]:
+def _backfills(size: Size, cell: TableCell, folder: Path, number: int) -> Iterator[Job]:
     before = kills.a_completed_backfill_before
     calls = clean_calls(folder, cell, before, backfill_id=kills.SECOND)
     # What comes after the removal of the old backfill is like any other run: a third of the points is enough.
@@ -152,7 +140,7 @@ def _backfills(size: Size, cell: Cell, folder: Path, number: int) -> Iterator[Jo
     )
 
 
-def _power_cuts(size: Size, cell: Cell) -> Iterator[Job]:
+def _power_cuts(size: Size, cell: TableCell) -> Iterator[Job]:
     for anew in (False, True) if cell.backfilling else (False,):
         cuts = range(0, power_cuts.calls_of(cell, anew=anew), size.cut_step)
         for part in range(_CHUNKS):
@@ -170,7 +158,7 @@ def _power_cuts(size: Size, cell: Cell) -> Iterator[Job]:
             )
 
 
-def _red_controls(size: Size, cell: Cell, calls: list[str]) -> Iterator[Job]:
+def _red_controls(size: Size, cell: TableCell, calls: list[str]) -> Iterator[Job]:
     def red(mistake: str, run: Callable[[Path], Outcome]) -> Job:
         return Job(mistake, cell, run, red=True)
 

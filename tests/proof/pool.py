@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.proof.plan import Job
+from tests.proof.job import Job
 from tests.proof.processes import die_with_parent, must_have_no_threads
 from tests.proof.trial import Outcome
 

@@ -155,7 +155,9 @@ def _prepared(cell: TableCell, anew: bool, disk: PowerCutDisk) -> tuple[PowerCut
     return disk, Delivery(disk, cell, SECOND if anew else FIRST)
 
 
-def _recover(cell: TableCell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome, title: str) -> None:
+def _recover(
+    cell: TableCell, disk: PowerCutDisk, interrupted: Delivery, dice: Random, outcome: Outcome, title: str
+) -> None:
     problems: list[str] = []
     try:
         problems += _story(cell, disk, interrupted, dice, outcome)

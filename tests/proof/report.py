@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.proof.plan import Job
+from tests.proof.job import Job
 from tests.proof.trial import Outcome
 
 FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts")
@@ -20,6 +20,12 @@ MINIMUMS = {
     "zombies, publishing": ("frozen", 100),
     "zombies, token": ("frozen", 50),
     "zombies, removing": ("frozen", 50),
+    "REST, kill points": ("kills", 1500),
+    "REST, kills at random times": ("in the air", 60),
+    "REST, kills around requests": ("in the air", 150),
+    "REST, refusals": ("refusals", 200),
+    "REST, zombies, any call": ("frozen", 300),
+    "REST, three writers": ("fenced", 50),
 }
 """What the full run must reach, over all cells, so that its result means something."""
 

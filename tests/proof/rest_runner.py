@@ -44,8 +44,8 @@ class HastyClock(SystemClock):
 class WindowClock(Clock):
     """The clock of a source: it is always at the end of a window, and at that of the next one when it is asked again.
 
-    At its end the process gets SIGTERM. Only the thread that asks first, the source's, moves it: to repeat a request
-    the time is needed, too. All but the wall time is another clock's.
+    At its end the process gets SIGTERM. The thread that fetches does not move it: it needs the time to repeat a
+    request. All but the wall time is another clock's.
 
     Args:
         clock: The other one.
@@ -57,14 +57,13 @@ class WindowClock(Clock):
         self._clock = clock
         self._instants = instants
         self._asked = 0
-        self._mover = 0
 
     def now(self) -> datetime:
-        self._mover = self._mover or threading.get_ident()
-        self._asked += threading.get_ident() == self._mover
-        if self._asked > len(self._instants):
-            os.kill(os.getpid(), signal.SIGTERM)
-        return self._instants[min(self._asked, len(self._instants)) - 1]
+        if threading.current_thread().name != "arcane-fetch":
+            self._asked += 1
+            if self._asked > len(self._instants):
+                os.kill(os.getpid(), signal.SIGTERM)
+        return self._instants[max(0, min(self._asked, len(self._instants)) - 1)]
 
     def monotonic(self) -> float:
         return self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,8 @@ TOKEN_FIELDS: Mapping[str, str] = {"user": "u"}
 FROM = {"fieldType": "FILTER_DATE_BETWEEN_FROM", "fieldName": "from", "formatString": FORMAT, "placement": "URL"}
 TO = {"fieldType": "FILTER_DATE_BETWEEN_TO", "fieldName": "to", "formatString": FORMAT, "placement": "URL"}
 PAGE = {"fieldType": "RESPONSE_PAGE", "fieldName": "page", "formatString": "", "placement": "URL"}
+
+_WINDOW = re.compile(r"the window \S+Z to \S+Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +242,9 @@ def windows(api: RunningApi, since: int = 0) -> list[tuple[str, str]]:
 def ids(rows: Iterable[Row]) -> list[int]:
     """The rows' ids."""
     return [row["id"] for row in rows]
+
+
+def without_run(text: str, api: RunningApi) -> str:
+    """A message without what is another one in each run: the server's URL, the window, and how long it took."""
+    text = _WINDOW.sub("the window WINDOW", text.replace(api.url, "URL"))
+    return re.sub(r"within \d+ seconds", "within N seconds", text)
