@@ -10,8 +10,8 @@ from tests.proof import kills, power_cuts, rest_plan, zombies
 from tests.proof.faults import Fault
 from tests.proof.job import Job
 from tests.proof.power_cut import PowerCutDisk
-from tests.proof.table_cells import CELLS, TIMED_CELLS, TableCell
 from tests.proof.red_controls import ForgetfulDisk
+from tests.proof.table_cells import CELLS, TIMED_CELLS, TableCell
 from tests.proof.trial import Outcome, clean_calls, points_of
 
 SEED = 20_250_101

@@ -21,7 +21,7 @@ _REFUSALS = {401: 1, 503: 2}
 
 
 def around_requests(folder: Path, cell: RestCell, step: int, seed: int) -> Outcome:
-    """Killed before every `step`-th request, while it is in the air, in the middle of its answer, and after its head."""
+    """Killed before every `step`-th request, while it is in the air, in its answer's middle, and after the head."""
     dice, outcome = random.Random(seed), Outcome()
     places = kills.folders(folder)
     for point in cell.more_points()[::step]:

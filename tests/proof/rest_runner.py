@@ -1,4 +1,4 @@
-"""The stream of the ready-made kinds that the proof runs: `python -m arcane_framework.run tests.proof.rest_runner:host`.
+"""The ready-made kinds as the proof runs them: `python -m arcane_framework.run tests.proof.rest_runner:host`.
 
 The builder is the product's own. Beside the disk with its faults and faults at requests it gets a source whose
 clock moves from window to window, so that every run reads the same windows.
@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -74,8 +74,10 @@ class WindowClock(Clock):
     def spawn(self, target: Callable[[], None], name: str) -> threading.Thread:
         return self._clock.spawn(target, name)
 
-    def changing(self) -> AbstractContextManager[None]:
-        return self._clock.changing()
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        with self._clock.changing():
+            yield
 
 
 class ProofRestStream(RestApiStream):

@@ -2,8 +2,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.proof.job import Job
-from tests.proof.table_cells import CELLS
 from tests.proof.report import MINIMUMS, Report
+from tests.proof.table_cells import CELLS
 from tests.proof.trial import Outcome
 
 
