@@ -141,9 +141,7 @@ def credential_values(variables: Mapping[str, str], plain: Collection[str] = ())
     """
     shown = {name.casefold() for name in plain}
     return frozenset(
-        value
-        for name, value in variables.items()
-        if value and _may_be_a_secret(name) and name.casefold() not in shown
+        value for name, value in variables.items() if value and _may_be_a_secret(name) and name.casefold() not in shown
     )
 
 

@@ -29,12 +29,12 @@ class Answer:
     Attributes:
         status: The HTTP status code; no redirect that is followed.
         retry_after: The value of that header.
-        body: Decoded, if the status is 2xx; else empty.
+        body: Decoded, if the status is 2xx; else empty. None when the status says that there is none: 204, 205.
     """
 
     status: int
     retry_after: str | None
-    body: bytes
+    body: bytes | None
 
     @property
     def ok(self) -> bool:
@@ -119,8 +119,10 @@ class Exchange:
         finally:
             response.close()
 
-    def _body(self, hop: Hop, response: httpx2.Response) -> bytes:
-        if response.status_code in (204, 205) or not 200 <= response.status_code <= 299 or hop.method == "HEAD":
+    def _body(self, hop: Hop, response: httpx2.Response) -> bytes | None:
+        if response.status_code in (204, 205):
+            return None
+        if not 200 <= response.status_code <= 299 or hop.method == "HEAD":
             return b""
         encoding = response.headers.get("content-encoding", "")
         declared = _content_length(response)

@@ -82,15 +82,15 @@ class Requester:
         self._user_agent = user_agent()
         self._closed = False
 
-    def fetch(self, request: HttpRequest, read: Callable[[bytes], T]) -> T:
+    def fetch(self, request: HttpRequest, read: Callable[[bytes | None], T]) -> T:
         """Send a request, repeat it where that may help, and return what `read` makes of the body.
 
         Blocks. Messages name the request, its URL without user and query, the reason and the remedy.
 
         Args:
             request: What to ask for.
-            read: Parses the decoded body, which is empty for 204 and 205; called on this thread, once for each
-                answer of 2xx. Raises `TruncatedBodyError` for a body that ends early; other errors pass through.
+            read: Parses the decoded body, None for 204 and 205, which have none; called on this thread, once for
+                each answer of 2xx. Raises `TruncatedBodyError` for a body that ends early; other errors pass through.
 
         Raises:
             HttpStatusError: The server refuses.
@@ -122,7 +122,7 @@ class Requester:
 class _Fetch(Generic[T]):
     """One call of `fetch`: what its attempts share."""
 
-    def __init__(self, requester: Requester, request: HttpRequest, read: Callable[[bytes], T]) -> None:
+    def __init__(self, requester: Requester, request: HttpRequest, read: Callable[[bytes | None], T]) -> None:
         self._requester = requester
         self._request = request
         self._read = read

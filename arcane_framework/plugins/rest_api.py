@@ -195,7 +195,7 @@ class DynamicAuthContext(SpecModel):
         None
     )
     expiration_period: Annotated[str | None, FromEnvironment("ARCANE__EXPIRATIONPERIOD")] = None
-    token_http_method: Annotated[str, FromEnvironment("ARCANE__TOKENHTTPMETHOD")] = "GET"
+    token_http_method: Annotated[str, FromEnvironment("ARCANE__TOKENHTTPMETHOD")] = "GET"  # noqa: S105
     token_request_body: SecretStr | None = None
     token_request_content_type: Annotated[str | None, FromEnvironment("ARCANE__TOKENREQUESTCONTENTTYPE")] = None
     token_request_header_name: Annotated[str | None, FromEnvironment("ARCANE__TOKENREQUESTHEADERNAME")] = None

@@ -1,4 +1,4 @@
-"""Columns whose values may be any JSON value: strings of JSON text, marked in the field's metadata."""
+"""Columns whose values may be any JSON value: strings, marked in the field's metadata."""
 
 import pyarrow as pa
 
@@ -9,7 +9,7 @@ _JSON = b"json"
 
 
 def json_text_field(name: str) -> pa.Field:
-    """A nullable string field whose values are JSON texts: `1`, `"a"`, `{"b": []}`."""
+    """A nullable string field for any value: a text stays as it is, all else is its JSON text, `1` or `{"b": []}`."""
     return pa.field(name, pa.string(), metadata={JSON_TEXT: _JSON})
 
 

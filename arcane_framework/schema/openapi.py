@@ -76,8 +76,7 @@ def _properties(described: Mapping[str, Any], path: str, depth: int) -> list[pa.
         )
     if not isinstance(properties, Mapping):
         raise InvalidDocument(
-            f"cannot be used: the properties of {_shown(path)} are no object; "
-            "leave them out for a column of JSON text"
+            f"cannot be used: the properties of {_shown(path)} are no object; leave them out for a column of JSON text"
         )
     return [_field(name, value, f"{path}.{name}" if path else name, depth) for name, value in properties.items()]
 

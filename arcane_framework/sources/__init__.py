@@ -1,4 +1,4 @@
-"""Sources: the protocol for one's own, and (in later releases) the ready-made ones."""
+"""Sources: the protocol for one's own. The ready-made ones have packages of their own: `sources.rest`."""
 
 from arcane_framework._core.batch import Batch, QuarantinedRow, Wait, Watermark
 from arcane_framework._core.source import PollingSource, Source, SourceRun, SourceTags

@@ -13,7 +13,7 @@ from arcane_framework.http.addresses import literal_address
 from arcane_framework.http.connections import SocketAddress
 from arcane_framework.http.errors import ForbiddenAddressError
 from arcane_framework.testing import VirtualClock
-from tests.http.parts import finish, get, real_requester
+from tests.http.parts import as_it_is, finish, get, real_requester
 from tests.http.servers import Server, answer, read_request
 from tests.http.test_addresses import INTERNAL_SPELLINGS, METADATA_SPELLINGS
 
@@ -239,7 +239,7 @@ def test_a_server_that_does_not_take_the_body_ends_with_the_time() -> None:
     ):
         request = HttpRequest("POST", server.url, body=b"x" * 20_000_000)
         with pytest.raises(TransientStreamError, match="no complete answer within"):
-            requester.fetch(request, bytes)
+            requester.fetch(request, as_it_is)
         release.wait(5)
 
 

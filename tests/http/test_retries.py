@@ -237,7 +237,8 @@ def test_compressed_data_that_ends_early_is_tried_again(scripted: Scripted, http
 
 
 def test_a_reader_that_finds_the_body_cut_has_it_tried_again(scripted: Scripted, http: ScriptedHttp) -> None:
-    def read(body: bytes) -> bytes:
+    def read(body: bytes | None) -> bytes:
+        assert body is not None
         if not body.endswith(b"]"):
             raise TruncatedBodyError("a JSON text without its end")
         return body
@@ -248,7 +249,7 @@ def test_a_reader_that_finds_the_body_cut_has_it_tried_again(scripted: Scripted,
 
 
 def test_another_error_of_the_reader_passes_through(scripted: Scripted, http: ScriptedHttp) -> None:
-    def read(body: bytes) -> bytes:
+    def read(body: bytes | None) -> bytes:
         raise ValueError("not mine")
 
     http.reply("GET", URL)

@@ -16,7 +16,7 @@ from arcane_framework.hosting.logging import capture_library_logs, make_logger
 from arcane_framework.http import HttpRequest, HttpSettings, Requester, make_client
 from arcane_framework.http.library_logs import LOGGERS
 from arcane_framework.testing import CapturedMetrics
-from tests.http.parts import RememberedLog, Waits
+from tests.http.parts import RememberedLog, Waits, as_it_is
 from tests.http.servers import Server, answer
 
 CANARIES = ("canary-user", "canary-word", "canary-query", "canary-token", "canary-header", "canary-body", "canary-set")
@@ -97,7 +97,7 @@ def test_nothing_of_a_request_or_its_answer_is_said(reply: bytes, debug_log: io.
     with Server(reply) as server:
         fetcher = requester(server, log)
         try:
-            assert fetcher.fetch(request(server), bytes) == BODY
+            assert fetcher.fetch(request(server), as_it_is) == BODY
         except (FatalStreamError, TransientStreamError) as failure:
             error = failure
         fetcher.close()
@@ -122,7 +122,7 @@ def test_the_canaries_would_be_seen(debug_log: io.StringIO) -> None:
 def test_other_uses_of_the_library_still_log(debug_log: io.StringIO) -> None:
     with Server(answer(BODY)) as server:
         fetcher = requester(server)
-        fetcher.fetch(request(server), bytes)
+        fetcher.fetch(request(server), as_it_is)
         fetcher.close()
         with make_client() as client:
             client.get(f"{server.url}other")
@@ -153,7 +153,7 @@ def test_the_runners_own_log_at_level_debug_is_clean() -> None:
     with capture_library_logs(log, "debug"), Server(ANSWERS["a passing status"]) as server:
         fetcher = requester(server)
         with pytest.raises(TransientStreamError) as caught:
-            fetcher.fetch(request(server), bytes)
+            fetcher.fetch(request(server), as_it_is)
         log.error("failed", exc_info=caught.value)
         fetcher.close()
     assert "page 3" in text.getvalue()
@@ -164,6 +164,6 @@ def test_a_header_that_cannot_be_sent_is_not_quoted(debug_log: io.StringIO) -> N
     with Server(answer()) as server:
         fetcher = requester(server)
         with pytest.raises(ConfigurationError) as caught:
-            fetcher.fetch(request(server, {"X-C": f"{CANARIES[4]}\n"}), bytes)
+            fetcher.fetch(request(server, {"X-C": f"{CANARIES[4]}\n"}), as_it_is)
         fetcher.close()
     assert_clean("".join(traceback.format_exception(caught.value)) + debug_log.getvalue())

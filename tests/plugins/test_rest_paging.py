@@ -365,3 +365,14 @@ def test_a_window_that_is_asked_for_again_before_its_first_page_was_kept_ends_la
         script("COUNTER", http, "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:05Z")
         test.restart().advance(5)
         assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+@pytest.mark.parametrize("status", [204, 205])
+def test_an_answer_without_content_says_that_there_are_no_more_rows(resolver: str, status: int) -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items?*", status=status)
+    with backfill(resolver, http).start() as test:
+        test.advance(5)
+        assert test.error is None
+        assert test.exit_code == 0
+        assert test.rows("backfill") == []

@@ -24,13 +24,13 @@ def around_requests(folder: Path, cell: RestCell, step: int, seed: int) -> Outco
     """Killed before every `step`-th request, while it is in the air, in its answer's middle, and after the head."""
     dice, outcome = random.Random(seed), Outcome()
     places = kills.folders(folder)
-    for point in cell.more_points()[::step]:
+    for point in cell.more_points()[step // 2 :: step]:
         trial = Trial(next(places), cell, f"killed {point.when} request {point.nth + 1}")
         ended = trial.run(replace(point, action="kill"))
         trial.expect(ended.killed, "the request was not sent")
         trial.counts["kills"] += ended.killed
         _conclude(trial, outcome)
-    for number in range(1, cell.requests + 1, step):
+    for number in _every(step, cell):
         for fault, seconds in (
             (rest_api.Fault(action="hang", request=number), dice.uniform(*_HELD_SECONDS)),
             (rest_api.Fault(action="drip", request=number, seconds=_BYTE_SECONDS), _FIRST_BYTES_SECONDS),
@@ -45,7 +45,7 @@ def stopped_in_requests(folder: Path, cell: RestCell, step: int, seed: int) -> O
     """SIGTERM while every `step`-th request is in the air: the run ends without its answer."""
     dice, outcome = random.Random(seed), Outcome()
     places = kills.folders(folder)
-    for number in range(1, cell.requests + 1, step):
+    for number in _every(step, cell):
         trial = Trial(next(places), cell, f"stopped while request {number} is in the air")
         runner = _held(trial, cell, rest_api.Fault(action="hang", request=number), dice.uniform(*_HELD_SECONDS))
         kills.stop(trial, runner)
@@ -58,7 +58,7 @@ def refused(folder: Path, cell: RestCell, status: int, step: int, seed: int, red
     """Every `step`-th request is refused with `status`; every other runner is killed in addition."""
     dice, outcome = random.Random(seed), Outcome()
     ends_the_run = status == 401 and not cell.with_tokens
-    for place, number in zip(kills.folders(folder), range(1, cell.requests + 1, step), strict=False):
+    for place, number in zip(kills.folders(folder), _every(step, cell), strict=False):
         trial = Trial(place, cell, f"{status} for request {number}", red_control, hasty=True)
         cell.server.add_fault(rest_api.Fault(status=status, request=number, times=_REFUSALS[status]))
         fault = Fault(dice.randrange(100)) if number // step % 2 and not ends_the_run else None
@@ -73,6 +73,11 @@ def refused(folder: Path, cell: RestCell, status: int, step: int, seed: int, red
         trial.counts["refusals"] += sum(entry.status == status for entry in cell.server.journal())
         outcome.add(trial)
     return outcome
+
+
+def _every(step: int, cell: RestCell) -> range:
+    """Numbers of requests, also where only a few are chosen some from the middle of a window."""
+    return range(1 + step // 2, cell.requests + 1, step)
 
 
 def _held(trial: Trial, cell: RestCell, fault: rest_api.Fault, seconds: float) -> Runner:

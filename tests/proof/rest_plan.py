@@ -31,7 +31,7 @@ class RestSize:
         zombie_step: A zombie at every n-th point.
         zombies: Zombies at each of the special places.
         command_lines: Trials with processes started from scratch.
-        red_step: Red controls refuse every n-th request.
+        red_step: Every n-th fault for red controls.
         chunks: Jobs for the largest sections.
     """
 
@@ -61,9 +61,9 @@ FULL = RestSize(
 )
 QUICK = RestSize(
     # Each pager, both modes and both formats.
-    cells=(REST_CELLS[0], REST_CELLS[7], REST_CELLS[9], REST_CELLS[10]),
-    point_step=67,
-    request_step=4,
+    cells=(REST_CELLS[0], REST_CELLS[7], REST_CELLS[10]),
+    point_step=97,
+    request_step=5,
     random_kills=2,
     trials=1,
     zombie_step=139,
@@ -126,7 +126,7 @@ def _red_controls(size: RestSize, cell: RestCell) -> Iterator[Job]:
         (rest_red_controls.ANEW, "REST, a window is begun anew after a restart"),
         (rest_red_controls.ASKED_AGAIN, "REST, committed pages are asked for again, and dropped"),
     ):
-        yield _job(title, cell, kills.at_points, red=True, points=commits, red_control=name)
+        yield _job(title, cell, kills.at_points, red=True, points=commits[:: size.red_step], red_control=name)
     if cell.pager != "TOKEN":
         # Which page follows one that was not read only an API with tokens does not say.
         impatient = replace(cell, settings={"retrySeconds": 0})

@@ -1,6 +1,8 @@
 """Where a REST stream sends its requests, whatever redirects, next links, page tokens and certificates say."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.rest_api import Fault, RunningApi, Script, Table, serve, serve_process
+from tests.rest_api import Fault, RunningApi, Script, Table, TokenAuth, serve, serve_process
 from tests.runner.processes import Ended, Stream
 from tests.runner.rest_streams import (
     COUNTER,

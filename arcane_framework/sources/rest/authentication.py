@@ -129,9 +129,9 @@ class TokenAuthorization:
         request = HttpRequest(settings.method.upper(), settings.url, headers, body, "the token request")
         return self._requester.fetch(request, self._read)
 
-    def _read(self, body: bytes) -> tuple[str, float]:
+    def _read(self, body: bytes | None) -> tuple[str, float]:
         try:
-            answer = json.loads(body)
+            answer = json.loads(body or b"")
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):

@@ -23,7 +23,7 @@ class Connection:
     data: Requester
     tokens: Requester | None
 
-    def fetch(self, request: HttpRequest, read: Callable[[bytes], T]) -> T:
+    def fetch(self, request: HttpRequest, read: Callable[[bytes | None], T]) -> T:
         """See `Requester.fetch`; on the fetching thread."""
         return self.data.fetch(request, read)
 

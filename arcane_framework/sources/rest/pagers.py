@@ -17,7 +17,7 @@ class ResolverType(StrEnum):
 
     COUNTER = "COUNTER"
     OFFSET = "OFFSET"
-    TOKEN = "TOKEN"
+    TOKEN = "TOKEN"  # noqa: S105 - the name of a way of paging
 
 
 class Pager(Protocol):

@@ -1,6 +1,5 @@
 """How far the windows have been read, and its form as a watermark."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any

@@ -64,17 +64,19 @@ class Responses:
         self._chains = KeyChains(rows_at) if page_info_at is None else KeyChains(rows_at, page_info_at)
         self._rows = None if raw else JsonRows(declared, quarantine=quarantine)
 
-    def scan(self, body: bytes, what: str) -> PageText:
+    def scan(self, body: bytes | None, what: str) -> PageText:
         """Find the rows' text and the pager's; for the fetching thread.
 
         Args:
-            body: The whole response.
+            body: The whole response; None when the status says that there is nothing (204).
             what: Names the page.
 
         Raises:
             TruncatedBodyError: The response ends too early; asking again may help.
             FatalStreamError: It is not what the key chains say.
         """
+        if body is None:
+            return PageText(what, None, None)
         try:
             rows, *page_info = self._chains.read(body)
         except TruncatedJson as error:
