@@ -12,6 +12,10 @@ LOOKED_AT_ROWS = 8192
 MOST_DIFFERENT = 0.5
 """Different values, of those that are looked at, up to which a dictionary makes a column smaller and not slower."""
 
+FIRST_ROWS = 1024
+ALL_DIFFERENT = 0.98
+"""What so few rows already show: a column whose values never repeat."""
+
 
 def dictionary_columns(group: pa.Table) -> list[str]:
     """The columns that repeat their values, as Parquet writers name them: leaves of nested columns by their path.
@@ -41,7 +45,12 @@ def _repeats(leaf: pa.Array) -> bool:
     if pat.is_boolean(leaf.type) or pat.is_nested(leaf.type) or len(leaf) == leaf.null_count:
         return False
     try:
-        different = pc.count_distinct(leaf).as_py()
+        return _share(leaf.slice(0, FIRST_ROWS)) <= ALL_DIFFERENT and _share(leaf) <= MOST_DIFFERENT
     except pa.ArrowNotImplementedError:  # of types that are compared in no way
         return False
-    return bool(different <= MOST_DIFFERENT * (len(leaf) - leaf.null_count))
+
+
+def _share(leaf: pa.Array) -> float:
+    """How many of the values are different ones; 0 when there are none."""
+    values = len(leaf) - leaf.null_count
+    return pc.count_distinct(leaf).as_py() / values if values else 0.0

@@ -6,11 +6,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
 from arcane_framework.hosting import StreamHost, read_environment
+from arcane_framework.http import make_client
 from arcane_framework.plugins.rest_api import RestApiStream
 from tests.rest_api import Row, RunningApi, encoded_schema
 from tests.runner.processes import TIMEOUT, Ended, Running, Stream
@@ -187,7 +188,13 @@ class Here:
         self._stop: Callable[[], None] = lambda: None
         self._codes: list[int] = []
         settings = read_environment(environment)
-        host = StreamHost(RestApiStream, lifetime=self, log_stream=self._log)
+        # Without the proxies of this process's own environment.
+        host = StreamHost(
+            RestApiStream,
+            lifetime=self,
+            log_stream=self._log,
+            services=lambda base: replace(base, http=make_client),
+        )
         self._thread = threading.Thread(target=lambda: self._codes.append(host.run(settings, environment)))
 
     def wait_for(self, event: str, times: int = 1) -> None:

@@ -90,8 +90,7 @@ def test_a_kind_backfills_then_streams_and_goes_on_after_a_restart(stream: Strea
             with rest.start(backfill=False, spec=changes) as running:
                 for _ in range(3):
                     running.wait_for("committed")
-                streamed = running.stop(signal.SIGTERM)
-            assert streamed.code == 0, streamed.stderr
+                ends.append(running.stop(signal.SIGTERM))
             runs.append(windows(api, asked))
             follow(*runs[-2:])
         assert rest.rows("backfill") == table.between(begin, read_instant(backfill[1]))
@@ -248,3 +247,9 @@ def test_rows_that_do_not_fit_the_schema_of_parquet_are_set_aside_and_the_stream
             '{"id": 8, "count": 3000000000}',
         ),
     ]
+
+
+def test_an_answer_without_content_is_a_window_without_rows(stream: Stream) -> None:
+    with serving(stream, FIXED, UNPAGED, faults=(Fault(status=204, body=""),)) as (rest, _):
+        ended = rest.run_here()
+        assert (ended.code, rest.lines(), len(stream.tokens())) == (0, [], 1), ended.stderr

@@ -1,6 +1,7 @@
 """REST streams that are stopped and killed in every state: exit codes, what is kept, and where the next run begins."""
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -95,9 +96,12 @@ STATES = {
 
 
 def stopped_in(state: State, rest: RestStream, api: RunningApi, backfill: bool, as_process: bool) -> None:
+    folder = "backfill" if backfill else "data"
     settings: dict[str, Any] = {"backfill": backfill, "spec": state.spec}
     with (rest.start if as_process else rest.start_here)(**settings) as running:
         state.reached(running, api)
+        # The page before may still be on its way through the parsers.
+        wait_until(lambda: len(rest.lines(folder)) >= (state.rows or 0), lambda: f"{len(rest.lines(folder))} rows")
         sent = time.monotonic()
         ended = running.stop(signal.SIGTERM) if isinstance(running, Running) else running.stop()
         seconds = time.monotonic() - sent
@@ -105,7 +109,7 @@ def stopped_in(state: State, rest: RestStream, api: RunningApi, backfill: bool, 
     assert [line for line in ended.log if line["level"] == "error"] == []
     assert rest.stream.tokens() == []
     assert seconds < END_SECONDS
-    rows = rest.rows("backfill" if backfill else "data")
+    rows = rest.rows(folder)
     assert rows == state.table.between()[: len(rows)]
     assert state.rows in (None, len(rows))
 
@@ -146,6 +150,17 @@ def test_a_stop_between_two_windows_ends_at_once(stream: Stream) -> None:
             ended = running.stop(signal.SIGTERM)
         assert (ended.code, rest.rows("data")) == (0, FEW.between())
         assert len(windows(api)) == 1
+
+
+def test_a_stop_while_a_connection_is_encrypted_ends_at_once(stream: Stream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        rest = RestStream(stream, f"https://127.0.0.1:{server.getsockname()[1]}", changes={"httpTimeout": HOUR})
+        with rest.start_here() as running, server.accept()[0] as connection:
+            assert connection.recv(1)
+            sent = time.monotonic()
+            ended = running.stop()
+            assert time.monotonic() - sent < END_SECONDS
+    assert (ended.code, [line["level"] for line in ended.log]) == (2, ["info"] * len(ended.log)), ended.stderr
 
 
 PAGES = {"first": 1, "second": 2, "middle": 3, "last": 4}
