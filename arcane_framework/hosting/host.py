@@ -139,8 +139,9 @@ class StreamHost:
         secrets = settings.credential_values()
         try:
             with exits_as_errors():
+                secrets = self._credentials(settings)
                 context = self._context(settings)
-                secrets = settings.credential_values(plain_variables(type(context))) | secret_values(context)
+                secrets |= secret_values(context)
                 log = self._logger(settings, None, secrets)
                 services = self._make_services(settings, KillSwitch(self._clock), log, NoMetrics(), NoProgress())
                 with capture_library_logs(log):
@@ -165,8 +166,11 @@ class StreamHost:
         metrics: Metrics = NoMetrics()
         try:
             with exits_as_errors():
+                credentials = self._credentials(settings)
+                # Also the messages about a wrong spec show what is no secret.
+                log = self._logger(settings, progress, credentials)
                 context = self._context(settings)
-                secrets = settings.credential_values(plain_variables(type(context))) | secret_values(context)
+                secrets = credentials | secret_values(context)
                 log = self._logger(settings, progress, secrets)
                 if progress is not None:
                     progress.redact_with(make_redactor(secrets))
@@ -206,6 +210,10 @@ class StreamHost:
         if self._log_stream is not None or settings.log_format == "json" or not stream.isatty():
             return None
         return TerminalProgress(self._clock, stream)
+
+    def _credentials(self, settings: RunSettings) -> frozenset[str]:
+        context_type = self.builder.context_type(settings.identity.stream_kind)
+        return settings.credential_values(plain_variables(context_type))
 
     def _context(self, settings: RunSettings) -> StreamContext:
         identity = settings.identity

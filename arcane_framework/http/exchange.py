@@ -19,7 +19,7 @@ from arcane_framework.http.redirects import REDIRECTS, Hop, next_hop
 from arcane_framework.http.request import HttpSettings, shown_url
 
 _WORTH_READING: Final = 64 * 1024
-"""A redirect's body up to this size is read, so that the connection can be used for the next request."""
+"""What says nothing is read up to this size, so that the connection can be used for the next request."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,13 @@ class Answer:
     """What the server has said in the end.
 
     Attributes:
+        asked: Method and URL, without anything secret, of the request that was answered: the last of the way.
         status: The HTTP status code; no redirect that is followed.
         retry_after: The value of that header.
         body: Decoded, if the status is 2xx; else empty. None when the status says that there is none: 204, 205.
     """
 
+    asked: str
     status: int
     retry_after: str | None
     body: bytes | None
@@ -115,7 +117,8 @@ class Exchange:
                 self._use_up(response)
                 return next_hop(hop, origin, response.status_code, locations, self._rules, self._what)
             retry_after = response.headers.get("retry-after")
-            return Answer(response.status_code, retry_after, self._body(hop, response))
+            body = self._body(hop, response)
+            return Answer(f"{hop.method} {shown_url(str(hop.url))}", response.status_code, retry_after, body)
         finally:
             response.close()
 
@@ -123,6 +126,7 @@ class Exchange:
         if response.status_code in (204, 205):
             return None
         if not 200 <= response.status_code <= 299 or hop.method == "HEAD":
+            self._use_up(response)
             return b""
         encoding = response.headers.get("content-encoding", "")
         declared = _content_length(response)

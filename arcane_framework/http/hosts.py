@@ -87,6 +87,7 @@ class HostRules:
             )
         trust = self._allowance(target)
         if trust is None:
+            _checked(target, Trust.OWN, what)
             own_hosts = ", ".join(dict.fromkeys(_shown(own) for own in self._trusted)) or "(none)"
             raise FatalStreamError(
                 f"{what} would go to {_shown(target)}, which is not the stream's own host {own_hosts}: "
@@ -122,6 +123,7 @@ class HostRules:
             return _checked(target, trust, what)
         allowed = self._allowance(target)
         if allowed is None:
+            _checked(target, Trust.OWN, what)
             raise FatalStreamError(
                 f"{what}: {_shown(current)} redirects to another host, {_shown(target)}: "
                 f"if that is right, add {_entry(target)} to allowedHosts"

@@ -17,7 +17,7 @@ from arcane_framework.http.hosts import HostRules
 from arcane_framework.http.library_logs import silent_libraries
 from arcane_framework.http.rate_limit import RateLimiter
 from arcane_framework.http.redirects import Hop
-from arcane_framework.http.request import Authorization, HttpRequest, HttpSettings, shown_url
+from arcane_framework.http.request import Authorization, HttpRequest, HttpSettings
 from arcane_framework.http.retries import RetryPolicy, describe_status, is_retried, parse_retry_after
 from arcane_framework.http.transport import user_agent
 
@@ -103,6 +103,14 @@ class Requester:
         fetch = _Fetch(self, request, read)
         with silent_libraries():
             return self._retries.run(request, fetch.attempt, lambda: fetch.started)
+
+    def check(self, request: HttpRequest) -> None:
+        """Check that a request may go where it leads, by what can be said without resolving its host; pure.
+
+        Raises:
+            FatalStreamError: As `fetch` would.
+        """
+        self._rules.for_request(request.url, request.what)
 
     def close(self) -> None:
         """Close the client, and end what is in progress at once. Any thread; does not block; again is nothing."""
@@ -190,7 +198,7 @@ class _Fetch(Generic[T]):
             return TryAgainError(describe_status(status), parse_retry_after(answer.retry_after, now))
         request = self._request
         return HttpStatusError(
-            f"{request.what}: {request.method} {shown_url(request.url)} was answered with "
-            f"{describe_status(status)}: {_REMEDIES.get(status, _REMEDY)}",
+            f"{request.what}: {answer.asked} was answered with {describe_status(status)}: "
+            f"{_REMEDIES.get(status, _REMEDY)}",
             status,
         )

@@ -149,7 +149,7 @@ class _Run:
         return (
             f"{self._request.what}: {self._request.method} {shown_url(self._request.url)} failed, last with "
             f"{failure.reason}, in {attempts} within {self._elapsed():.0f} seconds{asked}. "
-            f"To try for longer, raise retrySeconds (now {self._policy.seconds:g})"
+            f"Check that the host is right and up; to try for longer, raise retrySeconds (now {self._policy.seconds:g})"
         )
 
 

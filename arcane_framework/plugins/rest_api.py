@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, TypeVar
 
+import pyarrow as pa
 from pydantic import Field, Json, Secret, SecretStr
 
 from arcane_framework._core.context import FromEnvironment, Instant, Seconds, SinkContext, SpecModel, StreamContext
@@ -32,6 +33,8 @@ from arcane_framework.sources.rest.pagers import ResolverType
 from arcane_framework.sources.rest.templates import FieldType
 
 NOTHING = timedelta(0)
+
+NO_COLUMNS = pa.schema([])
 
 T = TypeVar("T")
 
@@ -135,6 +138,11 @@ class RestApiContext(SinkContext):
         """How often the API may be asked."""
         return RateLimit(self.internal_rate_limit_count, self.internal_rate_limit_interval.total_seconds())
 
+    @property
+    def pager_is_optional(self) -> bool:
+        """Whether one request may give a whole window."""
+        return True
+
     def pager(self) -> Pager | None:
         """How pages follow each other; None: one request gives a whole window."""
         return None
@@ -152,6 +160,11 @@ class PagedContext(SpecModel):
     """
 
     page_resolver_configuration: PageResolverSpec
+
+    @property
+    def pager_is_optional(self) -> bool:
+        """A paged kind has a pager."""
+        return False
 
     def pager(self) -> Pager:
         """The pager that the spec describes."""
@@ -279,19 +292,24 @@ class RestApiStream(StreamGraphBuilder[RestApiContext]):
                 problems.extend(error.problems or [str(error)])
                 return None
 
-        template = checked(lambda: context.template)
         schema = checked(lambda: schema_from_openapi(context.api_schema_encoded))
-        pager = checked(context.pager)
         authorization = checked(context.authorization)
-        http = checked(lambda: context.http_settings)
-        if problems or template is None or schema is None or authorization is None or http is None:
+        template = checked(lambda: context.template)
+        pager = checked(context.pager)
+        api = None
+        if template is not None and (pager is not None or context.pager_is_optional):
+            # Made whatever else is wrong, for what it finds itself.
+            api = checked(
+                lambda: RestApi(
+                    template=template,
+                    schema=schema or NO_COLUMNS,
+                    rows_at=context.response_property_key_chain,
+                    pager=pager,
+                    authorization=authorization or FixedHeaders({}),
+                    rate_limit=context.rate_limit,
+                    http=context.http_settings,
+                )
+            )
+        if problems or api is None:
             raise ConfigurationError(f"the spec of stream '{context.stream_id}' cannot be used:", problems)
-        return RestApi(
-            template=template,
-            schema=schema,
-            rows_at=context.response_property_key_chain,
-            pager=pager,
-            authorization=authorization,
-            rate_limit=context.rate_limit,
-            http=http,
-        )
+        return api

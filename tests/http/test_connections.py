@@ -106,7 +106,8 @@ def test_a_refused_connection_is_passing() -> None:
         get(requester, url + "?token=secret")
     assert str(caught.value) == (
         f"page 3: GET {url} failed, last with a connection that could not be made (Connection refused), "
-        "in 1 attempt within 0 seconds. To try for longer, raise retrySeconds (now 0)"
+        "in 1 attempt within 0 seconds. "
+        "Check that the host is right and up; to try for longer, raise retrySeconds (now 0)"
     )
 
 
@@ -445,7 +446,10 @@ def test_a_redirect_to_any_spelling_of_an_internal_address_makes_no_connection(s
     with Server(answer(status="302 Found", head=f"Location: http://{target}:{server.port}/\r\n")) as first:
         with (
             real_requester(first.url, client=make_client(connect=connect)) as requester,
-            pytest.raises(FatalStreamError, match=r"allowedHosts$|Location: correct the URL$"),
+            pytest.raises(
+                FatalStreamError,
+                match=r"allowedHosts$|never connects there; correct the URL$|Location: correct the URL$",
+            ),
         ):
             get(requester, first.url)
         assert attempts == [("127.0.0.1", first.port)]

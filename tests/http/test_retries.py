@@ -140,7 +140,8 @@ def test_the_waits_double_up_to_a_minute_and_end_within_the_time(scripted: Scrip
     assert scripted.metrics.count("retries") == len(scripted.retries)
     assert str(caught.value) == (
         f"page 3: GET {URL} failed, last with HTTP status 503 (Service Unavailable), in {len(scripted.times)} attempts "
-        f"within {scripted.times[-1]:.0f} seconds. To try for longer, raise retrySeconds (now 300)"
+        f"within {scripted.times[-1]:.0f} seconds. "
+        "Check that the host is right and up; to try for longer, raise retrySeconds (now 300)"
     )
 
 
@@ -151,7 +152,7 @@ def test_no_time_for_retries_is_one_attempt(virtual_clock: VirtualClock, http: S
         scripted.fetch()
     assert str(caught.value) == (
         f"page 3: GET {URL} failed, last with HTTP status 503 (Service Unavailable), in 1 attempt within 0 seconds. "
-        "To try for longer, raise retrySeconds (now 0)"
+        "Check that the host is right and up; to try for longer, raise retrySeconds (now 0)"
     )
 
 
@@ -198,7 +199,8 @@ def test_a_wait_beyond_the_time_is_not_begun(scripted: Scripted, http: ScriptedH
         scripted.fetch()
     assert str(caught.value) == (
         f"page 3: GET {URL} failed, last with HTTP status 429 (Too Many Requests), in 1 attempt within 0 seconds; "
-        f"the server asks to wait {asked} seconds more. To try for longer, raise retrySeconds (now 300)"
+        f"the server asks to wait {asked} seconds more. "
+        "Check that the host is right and up; to try for longer, raise retrySeconds (now 300)"
     )
     assert scripted.clock.monotonic() <= 3_600
     assert scripted.times == [0]

@@ -1,6 +1,6 @@
 """Mistakes of a source that reads an API, which the proof must notice; a test process makes them to itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,6 @@ from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.errors import TransientStreamError
 from arcane_framework.sources.rest.connection import Connection
 from arcane_framework.sources.rest.page_reader import PageReader, _Fetching
-from arcane_framework.sources.rest.pagers import Pointer
 from arcane_framework.sources.rest.read_position import ReadPosition
 from arcane_framework.sources.rest.responses import PageText
 from arcane_framework.sources.rest.source import RestApiSource
@@ -19,17 +18,18 @@ ASKED_AGAIN = "pages-asked-again"
 
 _stored = RestApiSource._stored
 _read = PageReader.read
-_fetch = _Fetching._fetch
+_fetch: Callable[..., PageText] = _Fetching._fetch
 
 
 def apply(name: str) -> None:
     """Make the mistake `name` in this process; nothing for other names."""
-    if name == ANEW:
-        RestApiSource._stored = _stored_window_only  # type: ignore[method-assign]
-    elif name == SKIPPED:
-        _Fetching._fetch = _fetch_or_skip  # type: ignore[method-assign]
-    elif name == ASKED_AGAIN:
-        PageReader.read = _read_all_and_drop  # type: ignore[method-assign]
+    patch = {
+        ANEW: (RestApiSource, "_stored", _stored_window_only),
+        SKIPPED: (_Fetching, "_fetch", _fetch_or_skip),
+        ASKED_AGAIN: (PageReader, "read", _read_all_and_drop),
+    }.get(name)
+    if patch is not None:
+        setattr(*patch)
 
 
 def _stored_window_only(self: RestApiSource, watermark: Watermark) -> ReadPosition:
@@ -38,11 +38,11 @@ def _stored_window_only(self: RestApiSource, watermark: Watermark) -> ReadPositi
     return position if position.complete else ReadPosition(position.window)
 
 
-def _fetch_or_skip(self: _Fetching, page: Pointer | None, resumed: bool) -> PageText:
+def _fetch_or_skip(self: _Fetching, *arguments: Any) -> PageText:
     """A page that fails counts as read: the pointer has moved on already."""
     known: Any = self
     try:
-        known.last = _fetch(self, page, resumed)
+        known.last = _fetch(self, *arguments)
     except TransientStreamError:
         last: PageText | None = getattr(self, "last", None)
         return PageText("", None, None if last is None else last.page_info)

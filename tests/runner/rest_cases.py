@@ -21,7 +21,9 @@ FEW = Table(rows=35)
 PAGE_1, PAGE_2, PAGE_3 = (f"page {number} of the window WINDOW" for number in (1, 2, 3))
 TOKENS = "the token request"
 GET = "GET URL/counter"
-AGAIN = "in 1 attempt within N seconds. To try for longer, raise retrySeconds (now 0)"
+AGAIN = (
+    "in 1 attempt within N seconds. Check that the host is right and up; to try for longer, raise retrySeconds (now 0)"
+)
 
 
 @dataclass(frozen=True, slots=True)

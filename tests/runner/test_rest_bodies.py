@@ -31,7 +31,13 @@ from tests.runner.rest_streams import (
 
 
 def unread(reason: str) -> str:
-    return f"FatalStreamError: {PAGE_2}: the response cannot be read: {reason}"
+    remedy = "Check urlTemplate: the API has to answer with JSON"
+    return f"FatalStreamError: {PAGE_2}: the response cannot be read: {reason}. {remedy}"
+
+
+def misshapen(reason: str) -> str:
+    remedy = "Correct responsePropertyKeyChain or resolverPropertyKeyChain"
+    return f"FatalStreamError: {PAGE_2}: the response cannot be read: {reason}. {remedy}"
 
 
 NESTED_ARRAYS = "[" * 100_000 + "]" * 100_000
@@ -44,10 +50,10 @@ BODIES = {
         f"FatalStreamError: {PAGE_2}: data.items is an object, {NO_ARRAY}",
     ),
     "text": ('{"data":{"items":"x"},"TotalPages":4}', f"FatalStreamError: {PAGE_2}: data.items is a text, {NO_ARRAY}"),
-    "array at a step": ('{"data":[1],"TotalPages":4}', unread("data: expected an object, found an array")),
-    "number at a step": ('{"data":7,"TotalPages":4}', unread("data: expected an object, found a number")),
-    "number": ("7", unread("the document: expected an object, found a number")),
-    "array": ("[]", unread("the document: expected an object, found an array")),
+    "array at a step": ('{"data":[1],"TotalPages":4}', misshapen("data: expected an object, found an array")),
+    "number at a step": ('{"data":7,"TotalPages":4}', misshapen("data: expected an object, found a number")),
+    "number": ("7", misshapen("the document: expected an object, found a number")),
+    "array": ("[]", misshapen("the document: expected an object, found an array")),
     "HTML": ("<!DOCTYPE html>", unread("invalid character (byte 0)")),
     "two documents": ('{"TotalPages":4}{}', unread("more text follows the document (byte 16)")),
     "two lines": ('{"TotalPages":4}\n{}\n', unread("more text follows the document (byte 17)")),

@@ -102,7 +102,8 @@ def test_a_server_that_stays_unavailable_is_asked_until_the_time_is_over(stream:
         assert (ended.code, message(ended, api)) == (
             2,
             f"TransientStreamError: {PAGE_2}: {GET} failed, last with HTTP status 503 (Service Unavailable), in 2 "
-            "attempts within N seconds. To try for longer, raise retrySeconds (now 2)",
+            "attempts within N seconds. "
+            "Check that the host is right and up; to try for longer, raise retrySeconds (now 2)",
         )
         assert len(api.journal()) == 3
         assert rest.rows() == FEW.between()[:10]
@@ -130,7 +131,10 @@ def test_a_wait_that_a_server_asks_for_is_said_and_not_begun_when_it_is_too_long
     start = (
         f"TransientStreamError: {PAGE_1}: {GET} failed, last with HTTP status 503 (Service Unavailable), in 1 attempt"
     )
-    assert text == f"{start} within N seconds{asked}. To try for longer, raise retrySeconds (now 0)"
+    assert (
+        text == f"{start} within N seconds{asked}. Check that the host is right and up; "
+        "to try for longer, raise retrySeconds (now 0)"
+    )
 
 
 # Connections.

@@ -1,19 +1,21 @@
 """Who we are to an API: fixed headers, or a token that is fetched and kept until shortly before it expires."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
-from arcane_framework.http import HttpRequest, Requester
+from arcane_framework.http import HttpRequest, Requester, check_headers, check_url
 
 AUTHORIZATION = "Authorization"
 MAX_SKEW_SECONDS = 60.0
 SKEW_SHARE = 0.1
 """A token is renewed this much of its life, but at most a minute, before its end."""
 
+_METHOD = re.compile(r"[A-Za-z]+")
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
@@ -24,9 +26,15 @@ class FixedHeaders:
 
     Attributes:
         values: By name; secrets.
+
+    Raises:
+        ConfigurationError: One cannot be sent; names the header and does not show its value.
     """
 
     values: Mapping[str, str] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check("ARCANE__AUTHHEADERS", lambda: check_headers(self.values))
 
     def headers(self) -> Mapping[str, str]:
         return self.values
@@ -72,6 +80,14 @@ class TokenSettings:
                 "one of ARCANE__EXPIRATIONPERIODPROPERTYNAME and ARCANE__EXPIRATIONPERIOD is required: "
                 "how long a token is valid (a length of time is written as 01:00:00)"
             )
+        if not _METHOD.fullmatch(self.method):
+            raise ConfigurationError("ARCANE__TOKENHTTPMETHOD: must be a method of HTTP, such as GET or POST")
+        _check("ARCANE__AUTHURL", lambda: check_url(self.url, trusted=[self.url], what="it"))
+        _check("ARCANE__TOKENREQUESTADDITIONALHEADERS", lambda: check_headers(self.more_headers))
+        _check(
+            "ARCANE__TOKENREQUESTHEADERNAME and ARCANE__TOKENREQUESTTOKENSCHEME",
+            lambda: check_headers(self.data_headers("token")),
+        )
         self.encoded_body()
 
     def encoded_body(self) -> tuple[bytes | None, str | None]:
@@ -163,6 +179,13 @@ class TokenAuthorization:
                 "ARCANE__EXPIRATIONPERIODPROPERTYNAME names"
             )
         return float(value)
+
+
+def _check(variables: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except (ConfigurationError, FatalStreamError) as error:
+        raise ConfigurationError(f"{variables}: {error}") from None
 
 
 def _form(body: str) -> bytes:

@@ -27,6 +27,10 @@ class Connection:
         """See `Requester.fetch`; on the fetching thread."""
         return self.data.fetch(request, read)
 
+    def check(self, request: HttpRequest) -> None:
+        """See `Requester.check`."""
+        self.data.check(request)
+
     def close(self) -> None:
         """Abort what is in progress and close; any thread, more than once."""
         self.data.close()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from arcane_framework._core.batch import Batch, Wait
 from arcane_framework._core.clock import JOIN_SECONDS, Clock
-from arcane_framework._core.errors import FatalStreamError, StreamStopped
+from arcane_framework._core.errors import FatalStreamError, StreamStopped, TransientStreamError
+from arcane_framework._core.services import Logger
 from arcane_framework.http import HttpRequest, HttpStatusError
 from arcane_framework.operators.ordered_work import OrderedWork
 from arcane_framework.sources.rest.connection import Connection
@@ -39,6 +40,7 @@ class PageReader:
         pager: How pages follow each other; None: one request gives a whole window.
         responses: How responses are read.
         clock: The run's clock.
+        log: The run's logger.
         nbytes: Bytes of responses that may be held, fetched and not yet taken.
     """
 
@@ -47,6 +49,7 @@ class PageReader:
     pager: Pager | None
     responses: Responses
     clock: Clock
+    log: Logger
     nbytes: int
 
     def read(self, position: ReadPosition, connection: Connection) -> Iterator[Batch | Wait]:
@@ -86,6 +89,8 @@ class _Fetching:
         self._connection = connection
         self._work = work
         self._loops = _LoopGuard(position.next_page)
+        # A run that goes on in a window has not seen its first pages.
+        self._has_array = position.pages > 0 or not reader.responses.rows_at
 
     def run(self) -> None:
         try:
@@ -103,28 +108,43 @@ class _Fetching:
         if pager is not None and page is None:
             page = pager.first()
         resumed = self._position.next_page is not None
+        request = self._request(page)
         while True:
-            text = self._fetch(page, resumed)
+            text = self._fetch(request, page, resumed)
+            self._has_array = self._has_array or text.rows is not None
             page = self._next_page(page, text)
             self._position = position = self._position.page_read(page, pager)
-            if not self._work.put(_Parsing(self._reader.responses, text, position), text.nbytes) or page is None:
+            # Before the position is passed on: one whose next page cannot be asked for must not be stored.
+            following = None if page is None else self._request(page)
+            if not self._work.put(_Parsing(self._reader.responses, text, position), text.nbytes) or following is None:
                 break
-            resumed = False
+            request, resumed = following, False
+        if not self._has_array:
+            self._warn_of_no_array()
         self._work.end()
 
-    def _fetch(self, page: Pointer | None, resumed: bool) -> PageText:
+    def _request(self, page: Pointer | None) -> HttpRequest:
+        """The request for the page after those that have been read; refused when it cannot or must not be sent."""
         reader, window = self._reader, self._position.window
-        resolved = reader.template.resolve(
-            reader.windows.asked_from(window), window.end, None if page is None else str(page)
-        )
+        try:
+            resolved = reader.template.resolve(
+                reader.windows.asked_from(window), window.end, None if page is None else str(page)
+            )
+        except FatalStreamError as error:
+            raise FatalStreamError(f"{self._what}: {error}") from None
         headers = {} if resolved.content_type is None else {"Content-Type": resolved.content_type}
         request = HttpRequest(resolved.method, resolved.url, headers, resolved.body, self._what)
+        self._connection.check(request)
+        return request
+
+    def _fetch(self, request: HttpRequest, page: Pointer | None, resumed: bool) -> PageText:
+        responses = self._reader.responses
         try:
-            return self._connection.fetch(request, lambda body: reader.responses.scan(body, self._what))
+            return self._connection.fetch(request, lambda body: responses.scan(body, request.what))
         except HttpStatusError as error:
             if resumed and isinstance(page, str) and error.status in UNKNOWN_TOKEN:
                 raise FatalStreamError(
-                    f"{self._what} was refused (HTTP {error.status}) where an earlier run had stopped: the API no "
+                    f"{request.what} was refused (HTTP {error.status}) where an earlier run had stopped: the API no "
                     "longer knows the stored page token. Nothing was skipped or read again; run a new backfill"
                 ) from None
             raise
@@ -136,9 +156,16 @@ class _Fetching:
         try:
             following = pager.after(page, text.page_info, has_rows=text.has_rows)
             self._loops.check(following, text)
-        except FatalStreamError as error:
-            raise FatalStreamError(f"{self._what}: {error}") from None
+        except (FatalStreamError, TransientStreamError) as error:
+            raise type(error)(f"{self._what}: {error}") from None
         return following
+
+    def _warn_of_no_array(self) -> None:
+        place = ".".join(self._reader.responses.rows_at)
+        self._reader.log.warning(
+            f"no response of {self._position.window} had {place}, the array of rows by responsePropertyKeyChain: "
+            "that is taken for no rows. If there should be some, correct it"
+        )
 
     @property
     def _what(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
-from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
 
 Pointer = int | str
 """What is put into a request for a page: a page number, an offset or a token."""
@@ -48,6 +48,7 @@ class Pager(Protocol):
 
         Raises:
             FatalStreamError: The response does not hold what this way of paging needs.
+            TransientStreamError: It holds nothing at all, where there must be something.
         """
         ...
 
@@ -75,11 +76,17 @@ class CounterPager:
     def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
         number = int(pointer)
         total = None if found is None else _whole_number(json.loads(found))
-        if total is None:
-            if has_rows or _says_something(found):
-                raise _unusable(self.key_chain, "the number of pages", "a whole number")
-            return None
-        return number + 1 if number < total else None
+        if total is not None:
+            return number + 1 if number < total else None
+        if has_rows or _says_something(found):
+            raise _unusable(self.key_chain, "the number of pages", "a whole number")
+        if number > 1:
+            # The page before has said that there are more: this is no end, but an answer about something else.
+            raise TransientStreamError(
+                f"the answer has neither rows nor {_place(self.key_chain)}, the number of pages, although the page "
+                "before announced this one. It is asked for again by the next run"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,11 @@ class OffsetPager:
     def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
         # No early end at a page of fewer rows: the step need not be the size of a page.
         if _is_filled_array(found, self.key_chain):
+            if not has_rows:
+                raise FatalStreamError(
+                    f"{_place(self.key_chain)} holds rows by resolverPropertyKeyChain, and responsePropertyKeyChain "
+                    "leads to none: correct one of them"
+                )
             return int(pointer) + self.response_size
         if has_rows and not _says_something(found):
             raise _unusable(self.key_chain, "the array of rows", "an array")

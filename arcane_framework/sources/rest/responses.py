@@ -60,7 +60,7 @@ class Responses:
         quarantine: bool,
     ) -> None:
         self.schema = raw_json_schema(declared) if raw else declared
-        self._rows_at = tuple(rows_at)
+        self.rows_at = tuple(rows_at)
         self._chains = KeyChains(rows_at) if page_info_at is None else KeyChains(rows_at, page_info_at)
         self._rows = None if raw else JsonRows(declared, quarantine=quarantine)
 
@@ -82,7 +82,7 @@ class Responses:
         except TruncatedJson as error:
             raise TruncatedBodyError(str(error)) from None
         except JsonError as error:
-            raise FatalStreamError(f"{what}: the response cannot be read: {error}") from None
+            raise FatalStreamError(f"{what}: the response cannot be read: {error}. {_remedy(error)}") from None
         return PageText(what, self._array(rows, what), page_info[0] if page_info else None)
 
     def parse(self, text: PageText) -> Batch:
@@ -104,9 +104,15 @@ class Responses:
         text = b"null" if rows is None else rows.strip()
         if text.startswith(b"["):
             return text
-        if text == b"null" and self._rows_at:
+        if text == b"null" and self.rows_at:
             return None
         found = {b"{": "an object", b'"': "a text", b"t": "a boolean", b"f": "a boolean", b"n": "null"}
-        place = ".".join(self._rows_at) or "the response"
-        remedy = "correct responsePropertyKeyChain" if self._rows_at else "name it in responsePropertyKeyChain"
+        place = ".".join(self.rows_at) or "the response"
+        remedy = "correct responsePropertyKeyChain" if self.rows_at else "name it in responsePropertyKeyChain"
         raise FatalStreamError(f"{what}: {place} is {found.get(text[:1], 'a number')}, not the array of rows: {remedy}")
+
+
+def _remedy(error: JsonError) -> str:
+    if error.reason.endswith(("found an array", "found a text", "found a number", "found a boolean")):
+        return "Correct responsePropertyKeyChain or resolverPropertyKeyChain"
+    return "Check urlTemplate: the API has to answer with JSON"

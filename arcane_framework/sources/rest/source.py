@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from arcane_framework._core.batch import Batch, Wait, Watermark
-from arcane_framework._core.errors import ConfigurationError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.services import Services
 from arcane_framework._core.source import Source, SourceTags
-from arcane_framework.http import HttpSettings, RateLimit
+from arcane_framework.http import HttpSettings, RateLimit, check_url
 from arcane_framework.sources.rest.authentication import FixedHeaders, TokenSettings
 from arcane_framework.sources.rest.connection import Connection, connect
 from arcane_framework.sources.rest.page_reader import PageReader
@@ -37,6 +37,9 @@ class RestApi:
         authorization: Fixed headers, or how to get a token.
         rate_limit: How often it may be asked; None: as often as needed.
         http: Timeouts, retries and limits.
+
+    Raises:
+        ConfigurationError: The parts do not fit together, or the URL leads where a stream never connects.
     """
 
     template: RequestTemplate
@@ -48,6 +51,11 @@ class RestApi:
     http: HttpSettings = field(default_factory=lambda: HttpSettings(timeout=60.0))
 
     def __post_init__(self) -> None:
+        url = self.template.url
+        try:
+            check_url(url, trusted=[url], allowed_hosts=self.http.allowed_hosts, what="urlTemplate")
+        except FatalStreamError as error:
+            raise ConfigurationError(str(error)) from None
         page = self.template.page_field
         if self.pager is not None and page is None:
             raise ConfigurationError(
@@ -115,7 +123,7 @@ class RestApiSource(Source):
                 "the templates hold words that look like fields and are none; they are sent as they are",
                 words=", ".join(template.unknown_tokens),
             )
-        self._reader = PageReader(template, self._windows, pager, responses, services.clock, held_bytes)
+        self._reader = PageReader(template, self._windows, pager, responses, services.clock, services.log, held_bytes)
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read window after window, with a pause after each."""

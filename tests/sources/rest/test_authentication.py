@@ -1,14 +1,12 @@
 """Tokens: how they are asked for, used and renewed."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
 from arcane_framework import ConfigurationError, FatalStreamError
-from arcane_framework.http import HttpSettings, Requester
 from arcane_framework.sources.rest import FixedHeaders, TokenSettings
 from arcane_framework.sources.rest.authentication import TokenAuthorization
 from arcane_framework.testing import ScriptedHttp, VirtualClock
