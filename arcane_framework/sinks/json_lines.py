@@ -51,6 +51,8 @@ class _RawLinesEncoder:
 
     def write(self, group: pa.Table) -> None:
         for piece in group.column(0).chunks:
+            if not len(piece):
+                continue
             lines = pc.binary_join_element_wise(piece, self._nothing, self._newline)
             text = lines.buffers()[2]
             nbytes = pc.sum(pc.binary_length(lines)).as_py()

@@ -27,12 +27,23 @@ class ParquetSettings:
         dictionary: Columns to encode with a dictionary; True for all, False for none, `auto` for those that repeat
             their values in a part's first rows, which takes half the time and less space.
         statistics: Whether column statistics are written.
+
+    Raises:
+        ConfigurationError: The codec has no such level.
     """
 
     compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = "snappy"
     compression_level: int | None = None
     dictionary: bool | tuple[str, ...] | Literal["auto"] = "auto"
     statistics: bool = True
+
+    def __post_init__(self) -> None:
+        if self.compression == "none":
+            return
+        try:
+            pa.Codec(self.compression if self.compression != "lz4" else "lz4_raw", self.compression_level)
+        except (pa.ArrowException, ValueError) as error:
+            raise ConfigurationError(f"parquet: {error}") from None
 
 
 class ParquetSink(PartSink):
@@ -78,9 +89,9 @@ class _ParquetEncoder:
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, group: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = parquet_writer(self._target, self._schema, group, self._settings)
         try:
-            if self._writer is None:
-                self._writer = parquet_writer(self._target, self._schema, group, self._settings)
             self._writer.write_table(group, row_group_size=group.num_rows)
         except pa.ArrowInvalid as error:
             raise SchemaInconsistentError(f"rows do not fit their schema: {error}") from error

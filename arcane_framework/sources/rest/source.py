@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -89,7 +89,7 @@ class RestApiSource(Source):
         held_bytes: Bytes of responses that may be fetched ahead.
 
     Raises:
-        ConfigurationError: A length of time is not positive, or negative.
+        ConfigurationError: A length of time is negative (`interval`: or zero), or `backfill_from` names no zone.
     """
 
     def __init__(
@@ -105,8 +105,7 @@ class RestApiSource(Source):
         quarantine: bool = False,
         held_bytes: int = HELD_BYTES,
     ) -> None:
-        if interval <= timedelta(0):
-            raise ConfigurationError("Change capture interval must be greater than zero.")
+        _check_times(backfill_from, interval, look_back, overlap)
         template, pager = api.template, api.pager
         responses = Responses(
             api.schema, api.rows_at, None if pager is None else pager.key_chain, raw=raw, quarantine=quarantine
@@ -115,7 +114,7 @@ class RestApiSource(Source):
         self.tags = SourceTags(template.host, template.path)
         self._services = services
         self._api = api
-        self._backfill_from = backfill_from
+        self._backfill_from = backfill_from.astimezone(UTC)
         self._interval = interval
         self._windows = Windows(look_back, template.dates, overlap, bounded=template.has_end)
         if template.unknown_tokens:
@@ -179,3 +178,13 @@ class RestApiSource(Source):
 
     def _pause(self) -> Wait:
         return Wait(self._interval.total_seconds())
+
+
+def _check_times(backfill_from: datetime, interval: timedelta, look_back: timedelta, overlap: timedelta) -> None:
+    if backfill_from.tzinfo is None:
+        raise ConfigurationError("backfill_from: must name its time zone, such as UTC")
+    if interval <= timedelta(0):
+        raise ConfigurationError("Change capture interval must be greater than zero.")
+    for name, length in (("look_back", look_back), ("overlap", overlap)):
+        if length < timedelta(0):
+            raise ConfigurationError(f"{name}: must not be negative")

@@ -1,7 +1,7 @@
 """Time windows: contiguous pieces of time that are read one after the other. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from arcane_framework.sources.rest.date_format import truncate
 
@@ -58,4 +58,4 @@ class Windows:
 
 def instant_text(instant: datetime) -> str:
     """An instant as messages and watermarks show it: ISO 8601, in UTC."""
-    return instant.replace(tzinfo=None).isoformat() + "Z"
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,415 @@
+"""A folder in a bucket of S3, or of a server that speaks its protocol, as a storage.
+
+What is staged is a multipart upload that nobody has completed. Two things cannot be told from the server's list
+of them: which storage folder one belongs to, and a staged name that is not the last segment of the final one.
+So each folder that stages has one object, `_arcane/stage/.tmp-probe`, which also proves that conditional
+writes work, and an upload with a staged name of its own has a small object of that name beside it.
+
+A lifecycle rule that aborts old uploads removes what is committed and not published yet, too: it must be
+longer than the longest time that a stream may stand still.
+
+All waiting is real, also in tests that run in virtual time: the SDK's retries and time-outs know no other clock.
+"""
+
+import builtins
+import copy
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, BinaryIO, Final, Self, cast
+from urllib.parse import unquote_plus
+
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.storage import (
+    MAX_NAME_BYTES,
+    PublishHandle,
+    StagedObject,
+    Storage,
+    StoredObject,
+    check_name,
+)
+from arcane_framework.storage.s3_commit import complete_once, create_once
+from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code, plain_errors
+from arcane_framework.storage.s3_reader import S3Reader, body_again
+from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
+from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
+from arcane_framework.storage.staging_area import (
+    STAGE,
+    TEMPORARY_PREFIX,
+    already_staged,
+    in_staging_area,
+    object_path,
+    staged_name,
+    wrong_size,
+)
+
+_LOCATION = re.compile(r"s3a?://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
+_BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+\Z)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_STAGING: Final = "/".join(STAGE)
+_PROBE: Final = f"{_STAGING}/{TEMPORARY_PREFIX}probe"
+
+
+def open_s3(location: str, settings: S3Settings) -> "S3Storage":
+    """The folder at `s3://bucket/prefix` or `s3a://bucket/prefix`, which is not touched and need not exist.
+
+    The prefix is taken as it is: percent signs, `?` and `#` have no meaning in it. A slash at its end is ignored.
+
+    Raises:
+        ConfigurationError: It is no such location, or holds credentials.
+    """
+    match = _LOCATION.fullmatch(location)
+    if match is None or "@" in match[1]:
+        # Not shown: there may be a password in it.
+        raise ConfigurationError(
+            "a location on S3 is s3://bucket/folder, without user and password; credentials belong into "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return S3Storage(match[1], (match[2] or "").removesuffix("/"), settings)
+
+
+@dataclass
+class _Connection:
+    """What all folders of one storage share."""
+
+    settings: S3Settings
+    location: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    staging: set[str] = field(default_factory=set)
+    probed: set[str] = field(default_factory=set)
+    built: S3Clients | None = None
+
+    @property
+    def clients(self) -> S3Clients:
+        with self.lock:
+            if self.built is None:
+                self.built = build_clients(self.settings, self.location)
+            return self.built
+
+    @cached_property
+    def sender(self) -> PartSender:
+        return PartSender()
+
+
+class S3Storage(Storage):
+    """See `Storage`. Several uploads of one name are told apart in this process only; each has an id of its own.
+
+    Needs on the folder: s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject (`_arcane/`, `backfill/` and
+    `metadata/` only), s3:AbortMultipartUpload, s3:ListBucketMultipartUploads, s3:ListMultipartUploadParts.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str = "", settings: S3Settings | None = None, clients: S3Clients | None = None
+    ) -> None:
+        """Nothing is touched before the first call.
+
+        Args:
+            bucket: Its name.
+            prefix: The folder in it, without slashes at the ends; empty for the bucket itself.
+            settings: Endpoint, region, credentials; by default what the SDK finds.
+            clients: To be used instead of clients made of `settings`.
+
+        Raises:
+            ConfigurationError: The bucket's name or the prefix cannot be used.
+        """
+        if not _BUCKET.fullmatch(bucket):
+            raise ConfigurationError(
+                f"{bucket!r} is not the name of a bucket: 3 to 63 lower case letters, digits, dots and hyphens"
+            )
+        self._bucket = bucket
+        self._base = "/".join(object_path(prefix)) if prefix else ""
+        self.location = f"s3://{bucket}/{self._base}".rstrip("/")
+        self._connection = _Connection(settings or S3Settings(), self.location, built=clients)
+
+    def probe(self) -> None:
+        """See `Storage.probe`. Two requests, three in a new folder; leaves one empty object in the staging area.
+
+        Also raises `TransientStreamError` when the server cannot be reached or fails at the moment.
+        """
+        with plain_errors(self.location, "list this folder"):
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._below(""), MaxKeys=1)
+        with plain_errors(self.location, "write to this folder"):
+            if self._put_probe() and self._put_probe():
+                raise ConfigurationError(
+                    f"{self.location}: the server does not honour conditional writes (If-None-Match), so that two "
+                    "runners could overwrite each other's commits; use a server that does"
+                )
+        self._connection.probed.add(self._base)
+
+    def folder(self, name: str) -> Self:
+        """See `Storage.folder`. The folder has its own staging area."""
+        base = self._key(name)
+        child = copy.copy(self)
+        child.location = f"{self.location}/{name}"
+        child._base = base
+        return child
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `Storage.list`. A thousand objects a request; objects whose names cannot be used are left out."""
+        path = self._segments + (tuple(check_name(prefix).split("/")) if prefix else ())
+        if in_staging_area(path):
+            return iter(())
+        return self._listed(f"{prefix}/" if prefix else "")
+
+    def stat(self, name: str) -> StoredObject | None:
+        """See `Storage.stat`."""
+        target = self._target(name)
+        with plain_errors(self.location, f"look at {name}"):
+            try:
+                found = self._client.head_object(**target)
+            except Exception as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        return _stored(name, found["ContentLength"], found)
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Storage.open`. Reads ahead 1 MiB, and up to 16 MiB while it is read on; later errors as `read`'s."""
+        found = self.stat(name)
+        if found is None:
+            raise self._not_found(name)
+        target = {**self._target(name), "IfMatch": f'"{found.etag}"'}
+        reader = S3Reader(self._client, target, found.size, self.location, name)
+        return cast(BinaryIO, io.BufferedReader(reader, 1 << 16))
+
+    def read(self, name: str) -> bytes:
+        """See `Storage.read`. One request."""
+        target = self._target(name)
+
+        def whole() -> bytes | None:
+            try:
+                answer = self._client.get_object(**target)
+            except Exception as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+            with answer["Body"] as body:
+                content: bytes = body.read()
+            return content
+
+        content = body_again(whole, self.location, f"read {name}")
+        if content is None:
+            raise self._not_found(name)
+        return content
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage.create`. Tries again by itself when the server says that nothing has happened."""
+        target = self._target(name)
+        return create_once(self._connection.clients.single, target, data, self.location, name)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See `Storage.replace`."""
+        target = self._target(name)
+        with plain_errors(self.location, f"write {name}"):
+            self._client.put_object(**target, Body=data)
+
+    def delete(self, name: str) -> None:
+        """See `Storage.delete`."""
+        target = self._target(name)
+        with plain_errors(self.location, f"delete {name}"):
+            self._client.delete_object(**target)
+
+    def stage(self, name: str, staged_as: str | None = None) -> S3Upload:
+        """See `Storage.stage`. Uploads send their parts on threads of the storage's own."""
+        target, stage = self._target(name), staged_name(name, staged_as)
+        with self._connection.lock:
+            if self._below(stage) in self._connection.staging:
+                raise already_staged(self.location, name)
+            self._connection.staging.add(self._below(stage))
+        try:
+            staged = self._begin(target, stage, name)
+        except BaseException:
+            self._connection.staging.discard(self._below(stage))
+            raise
+        return S3Upload(self._client, target, self._connection.sender, self.location, staged, self._forget)
+
+    def publish(self, name: str, handle: PublishHandle, size: int) -> bool:
+        """See `Storage.publish`. One request, and one look at the object when somebody else was faster.
+
+        Raises:
+            FatalStreamError: What is staged or there has another size.
+        """
+        target, staged = self._target(name), StagedKey.of(handle)
+        if staged.name != name:
+            raise FatalStreamError(f"{self.location}: {staged.name} is staged and cannot be published as {name}")
+        if staged.size != size:
+            raise wrong_size(self.location, name, staged.size, size)
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(staged.parts, start=1)]
+
+        def complete(conditional: bool) -> None:
+            condition = {"IfNoneMatch": "*"} if conditional else {}
+            self._client.complete_multipart_upload(
+                **target, UploadId=staged.upload, MultipartUpload={"Parts": parts}, **condition
+            )
+
+        def is_there() -> bool:
+            there = self.stat(name)
+            if there is not None and there.size != size:
+                raise wrong_size(self.location, name, there.size, size)
+            return there is not None
+
+        with plain_errors(self.location, f"publish {name}"):
+            published = complete_once(complete, is_there, self.location, name)
+            self._forget(staged)
+        return published
+
+    def staged(self) -> Iterator[StagedObject]:
+        """See `Storage.staged`. One request for each upload on top of two: its parts are in the handle.
+
+        Servers that list uploads of whole names only (MinIO) show none; they remove old ones by themselves.
+        """
+        with plain_errors(self.location, "list what is staged"):
+            found = self._markers()
+            marked = {staged.upload for staged in found}
+            subfolders: dict[str, bool] = {}
+            for name, upload in self._uploads():
+                if upload not in marked and not self._of_a_subfolder(name, subfolders):
+                    found.append(StagedKey(name.rpartition("/")[2], name, upload))
+            with_parts = [staged for staged in map(self._with_parts, found) if staged is not None]
+        return (StagedObject(s.stage, s.handle()) for s in sorted(with_parts, key=lambda s: s.stage))
+
+    def abort(self, handle: PublishHandle) -> None:
+        """See `Storage.abort`."""
+        staged = StagedKey.of(handle)
+        target = self._target(staged.name)
+        with plain_errors(self.location, f"remove the staged {staged.stage}"):
+            abort_upload(self._client, {**target, "UploadId": staged.upload})
+            self._forget(staged)
+
+    @property
+    def _client(self) -> Any:
+        return self._connection.clients.retrying
+
+    @property
+    def _segments(self) -> tuple[str, ...]:
+        return tuple(self._base.split("/")) if self._base else ()
+
+    def _below(self, name: str) -> str:
+        return f"{self._base}/{name}" if self._base else name
+
+    def _key(self, name: str) -> str:
+        key = "/".join(object_path(name, self._segments))
+        try:
+            length = len(key.encode())
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{self.location}: {name!r} is not valid Unicode; choose another name") from None
+        if length > MAX_NAME_BYTES:
+            raise ConfigurationError(
+                f"{self.location}/{name} is longer than the {MAX_NAME_BYTES} bytes that S3 allows; "
+                "choose a shorter location"
+            )
+        return key
+
+    def _target(self, name: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._key(name)}
+
+    def _own(self, name: str) -> dict[str, str]:
+        """As `_target`, for what lies in the staging area."""
+        return {"Bucket": self._bucket, "Key": self._below(name)}
+
+    def _not_found(self, name: str) -> FileNotFoundError:
+        return FileNotFoundError(f"{self.location}: there is no {name}")
+
+    def _put_probe(self) -> bool:
+        try:
+            self._client.put_object(**self._own(_PROBE), Body=b"", IfNoneMatch="*")
+        except Exception as error:
+            if error_code(error) in EXISTS:
+                return False
+            raise
+        return True
+
+    def _begin(self, target: dict[str, str], stage: str, name: str) -> StagedKey:
+        with plain_errors(self.location, f"stage {name}"):
+            if self._base not in self._connection.probed:
+                self._put_probe()
+                self._connection.probed.add(self._base)
+            answer = self._client.create_multipart_upload(**target)
+            staged = StagedKey(stage, name, str(answer["UploadId"]))
+            if staged.has_marker:
+                self._client.put_object(**self._own(f"{_STAGING}/{stage}"), Body=json.dumps(staged.handle()).encode())
+        return staged
+
+    def _forget(self, staged: StagedKey) -> None:
+        if staged.has_marker:
+            self._client.delete_object(**self._own(f"{_STAGING}/{staged.stage}"))
+        self._connection.staging.discard(self._below(staged.stage))
+
+    def _listed(self, below: str) -> Iterator[StoredObject]:
+        with plain_errors(self.location, f"list {below or 'the folder'}"):
+            for found in self._pages("list_objects_v2", "Contents", self._below(below)):
+                name = found["Key"].removeprefix(self._below(""))
+                if _is_usable(name) and not in_staging_area((*self._segments, *name.split("/"))):
+                    yield _stored(name, found["Size"], found)
+
+    def _pages(self, operation: str, field_name: str, prefix: str, **more: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix, **more)
+        for page in pages:
+            yield from page.get(field_name, ())
+
+    def _markers(self) -> builtins.list[StagedKey]:
+        found = []
+        for entry in self._pages("list_objects_v2", "Contents", self._below(f"{_STAGING}/")):
+            name = entry["Key"].removeprefix(self._below(f"{_STAGING}/"))
+            if not name.startswith(TEMPORARY_PREFIX):
+                content = self._client.get_object(**self._own(f"{_STAGING}/{name}"))["Body"].read()
+                found.append(StagedKey.of(json.loads(content)))
+        return found
+
+    def _uploads(self) -> Iterator[tuple[str, str]]:
+        more = {"EncodingType": "url"}
+        for upload in self._pages("list_multipart_uploads", "Uploads", self._below(""), **more):
+            name = unquote_plus(upload["Key"]).removeprefix(self._below(""))
+            if _is_usable(name):
+                yield name, upload["UploadId"]
+
+    def _of_a_subfolder(self, name: str, known: dict[str, bool]) -> bool:
+        """Whether an upload was staged by a storage of a folder below; those that stage have an object that says so."""
+        segments = name.split("/")[:-1]
+        for depth in range(1, len(segments) + 1):
+            subfolder = "/".join(segments[:depth])
+            if subfolder not in known:
+                known[subfolder] = self._exists(f"{subfolder}/{_PROBE}")
+            if known[subfolder]:
+                return True
+        return False
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._client.head_object(**self._own(name))
+        except Exception as error:
+            if error_code(error) in MISSING:
+                return False
+            raise
+        return True
+
+    def _with_parts(self, staged: StagedKey) -> StagedKey | None:
+        target = {**self._target(staged.name), "UploadId": staged.upload}
+        etags, size = [], 0
+        try:
+            for page in self._client.get_paginator("list_parts").paginate(**target):
+                for part in page.get("Parts", ()):
+                    etags.append(part["ETag"])
+                    size += part["Size"]
+        except Exception as error:
+            if error_code(error) != NO_SUCH_UPLOAD:
+                raise
+            # The marker of an upload that is done, whose owner was killed before removing it, is still garbage.
+            return staged if staged.has_marker else None
+        return StagedKey(staged.stage, staged.name, staged.upload, tuple(etags), size)
+
+
+def _is_usable(name: str) -> bool:
+    try:
+        return bool(check_name(name))
+    except ConfigurationError:
+        return False
+
+
+def _stored(name: str, size: int, found: dict[str, Any]) -> StoredObject:
+    # A listing may know fractions of the second that a look at the object does not.
+    modified = found["LastModified"].replace(microsecond=0)
+    return StoredObject(name, size, modified, found["ETag"].strip('"'))

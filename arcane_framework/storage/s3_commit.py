@@ -1,0 +1,100 @@
+"""The two conditional steps of a commit on S3: creating an object once, and completing an upload once."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from arcane_framework._core.errors import OutcomeUnknownError, TransientStreamError
+from arcane_framework.storage.s3_errors import (
+    CONFLICT,
+    EXISTS,
+    NO_SUCH_UPLOAD,
+    THROTTLED,
+    error_code,
+    plain_errors,
+    was_not_connected,
+    was_sent,
+)
+
+ATTEMPTS: Final = 6
+"""With the pauses between them, about six seconds."""
+
+_T = TypeVar("_T")
+
+
+def create_once(client: Any, target: dict[str, str], data: bytes, location: str, name: str) -> bool:
+    """Put an object if there is none. `client` must not repeat requests by itself.
+
+    A repeated request finds the object that its own first try has made, and would call it somebody else's;
+    so "exists" is an answer only as long as no try before it may have happened.
+
+    Returns:
+        True when this call created it, False when there was one before.
+
+    Raises:
+        OutcomeUnknownError: A request was sent, and it is not known whether it happened.
+    """
+    uncertain = False
+    for attempt in range(ATTEMPTS):
+        pause(attempt)
+        try:
+            client.put_object(**target, Body=data, IfNoneMatch="*")
+        except Exception as error:
+            code = error_code(error)
+            if code in EXISTS and not uncertain:
+                return False
+            if code in EXISTS or (was_sent(error) and not code):
+                raise _unknown(location, name) from None
+            # What a server in between says of a failure does not tell what the one behind it has done.
+            uncertain = uncertain or (was_sent(error) and code not in THROTTLED)
+            if not (was_sent(error) or code in CONFLICT | THROTTLED or was_not_connected(error)):
+                with plain_errors(location, f"create {name}"):
+                    raise
+        else:
+            return True
+    if uncertain:
+        raise _unknown(location, name)
+    raise TransientStreamError(f"{location}: cannot create {name}: the server refused it {ATTEMPTS} times")
+
+
+def complete_once(complete: Callable[[bool], None], is_there: Callable[[], bool], location: str, name: str) -> bool:
+    """Complete an upload; idempotent, so requests may be repeated.
+
+    Args:
+        complete: Sends the request; its argument says whether to refuse when there is an object already.
+        is_there: Whether the object is there; raises when it is another one.
+        location: For messages.
+        name: For messages.
+
+    Returns:
+        True when the object is there; False when there is neither an upload nor an object.
+    """
+    conditional = True
+    for attempt in range(ATTEMPTS):
+        pause(attempt)
+        try:
+            complete(conditional)
+        except Exception as error:
+            code = error_code(error)
+            if code not in {NO_SUCH_UPLOAD, "NotImplemented"} | EXISTS | CONFLICT:
+                raise
+            if is_there():
+                return True
+            if code == NO_SUCH_UPLOAD:
+                return False
+            # Names of parts are used once, so that without the condition nothing is overwritten either.
+            conditional = code != "NotImplemented"
+        else:
+            return True
+    raise TransientStreamError(f"{location}: cannot publish {name}: the server refused it {ATTEMPTS} times")
+
+
+def pause(attempt: int) -> None:
+    """Wait before another attempt; real time, also in tests that run in virtual time."""
+    if attempt:
+        time.sleep(random.uniform(0.05, 0.1) * 2**attempt)  # noqa: S311 - spreads load, keeps no secret
+
+
+def _unknown(location: str, name: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(f"{location}: it is not known whether {name} was created: the answer was lost")

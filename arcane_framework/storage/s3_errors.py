@@ -1,0 +1,199 @@
+"""The SDK's errors in plain words, as the error class that says what the runner does with them.
+
+Nothing of the SDK's own texts gets into a message, and its error is not kept as the cause: they hold
+URLs, and what servers answer may hold anything.
+"""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from arcane_framework._core.errors import ArcaneError, ConfigurationError, FatalStreamError, TransientStreamError
+
+MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+CONFLICT: Final = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
+EXISTS: Final = frozenset({"412", "PreconditionFailed"})
+THROTTLED: Final = frozenset({"429", "SlowDown", "TooManyRequests", "Throttling", "ThrottlingException"})
+NO_SUCH_UPLOAD: Final = "NoSuchUpload"
+
+_PERMISSIONS: Final = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "DeleteObject": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject and s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListParts": "s3:ListMultipartUploadParts",
+}
+_DENIED: Final = frozenset({"403", "AccessDenied", "Forbidden", "AllAccessDisabled", "AccountProblem", "Unauthorized"})
+_REDIRECTED: Final = frozenset(
+    {"301", "307", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+)
+_CONFIGURATION: Final = {
+    "NoSuchBucket": "the bucket does not exist; create it or correct the location",
+    "InvalidBucketName": "the server does not accept the bucket's name; correct the location",
+    "InvalidAccessKeyId": "the access key is not known; correct AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the signature is wrong; correct AWS_SECRET_ACCESS_KEY",
+    "InvalidToken": "the session token is not valid; renew AWS_SESSION_TOKEN and its keys",
+    "InvalidClientTokenId": "the access key is not known; correct AWS_ACCESS_KEY_ID",
+    "ExpiredToken": "the session token has expired; renew it and its keys, or use a role",
+    "ExpiredTokenException": "the identity's token has expired; renew it",
+    "InvalidIdentityToken": "the identity's token is not valid; check the service account's role",
+    "TokenRefreshRequired": "the session token has expired; renew it and its keys, or use a role",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "KeyTooLongError": "the name is too long; choose a shorter folder",
+    "NotImplemented": "the server does not know this kind of request; use a server that does",
+    "XMinioStorageFull": "the storage is full; free some space or choose another location",
+    "QuotaExceeded": "the storage's quota is used up; raise it or choose another location",
+    "400": (
+        "the server refuses the request; check the keys, whether the session token has expired, "
+        "and the region (AWS_REGION)"
+    ),
+}
+_TRANSIENT: Final = {
+    **dict.fromkeys(THROTTLED, "the server asks to slow down"),
+    **dict.fromkeys(CONFLICT, "another request for the same object is in progress"),
+    **dict.fromkeys(EXISTS, "the object was changed meanwhile"),
+    NO_SUCH_UPLOAD: "what was staged is gone; another runner may have removed it",
+    "BadDigest": "the data was damaged on the way",
+    "XAmzContentSHA256Mismatch": "the data was damaged on the way",
+    "IncompleteBody": "the data did not arrive completely",
+    "RequestTimeout": "the data did not arrive in time",
+    "RequestTimeoutException": "the data did not arrive in time",
+}
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def error_code(error: Exception) -> str:
+    """The code of the server's answer; empty when the error is no answer of it."""
+    answer = getattr(error, "response", None)
+    code = answer.get("Error", {}).get("Code", "") if isinstance(answer, dict) else ""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+
+
+def was_sent(error: Exception) -> bool:
+    """Whether a request may have reached the server and been carried out although it failed."""
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, SSLError
+    from botocore.exceptions import HTTPClientError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, ClientError):
+        return _status(error) >= 500
+    if isinstance(error, (ConnectTimeoutError, EndpointConnectionError, SSLError)):
+        return False
+    return isinstance(error, (HTTPClientError, ResponseParserError)) and isinstance(
+        error, (BotoCoreError, ResponseParserError)
+    )
+
+
+def was_not_connected(error: Exception) -> bool:
+    """Whether there was no connection to send a request on, so that trying again is safe."""
+    from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
+
+    if isinstance(error, EndpointConnectionError):
+        return not _unknown_host(error)
+    return isinstance(error, ConnectTimeoutError)
+
+
+def translated(message: str, error: Exception) -> ArcaneError | None:
+    """The package's error for one of the SDK's: `message`, a colon, the reason; None for an error of others."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, ClientError):
+        kind, reason = _answer(error)
+    elif isinstance(error, BotoCoreError):
+        kind, reason = _failure(error)
+    elif isinstance(error, ResponseParserError):
+        kind, reason = TransientStreamError, "the server's answer cannot be read"
+    else:
+        return None
+    return kind(f"{message}: {reason}")
+
+
+@contextmanager
+def plain_errors(location: str, action: str) -> Iterator[None]:
+    """Raise the package's errors instead of the SDK's.
+
+    Args:
+        location: The storage's location.
+        action: What was tried, with the object's name: `write data/part-1.parquet`.
+    """
+    try:
+        yield
+    except Exception as error:
+        plain = translated(f"{location}: cannot {action}", error)
+        if plain is None:
+            raise
+        raise plain from None
+
+
+def _answer(error: Exception) -> tuple[type[ArcaneError], str]:
+    code, status = error_code(error), _status(error)
+    shown = code or str(status)
+    if code in _REDIRECTED or status in (301, 307):
+        return ConfigurationError, _wrong_region(error, shown)
+    if code in _CONFIGURATION:
+        return ConfigurationError, f"{_CONFIGURATION[code]} ({shown})"
+    if code in _TRANSIENT or status in (408, 429) or status >= 500:
+        return TransientStreamError, f"{_TRANSIENT.get(code, 'the server fails at the moment')} ({shown})"
+    if code in _DENIED or status in (401, 403):
+        permission = _PERMISSIONS.get(getattr(error, "operation_name", ""), "s3:PutObject")
+        return ConfigurationError, f"access is denied; the credentials need {permission} ({shown})"
+    if code.startswith("KMS"):
+        return ConfigurationError, f"the bucket's encryption key cannot be used; check its policy ({shown})"
+    return FatalStreamError, (
+        f"the server refuses the request ({shown}, status {status}); servers other than AWS may need "
+        "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+    )
+
+
+def _failure(error: Exception) -> tuple[type[ArcaneError], str]:
+    import botocore.exceptions as sdk
+
+    if isinstance(error, sdk.SSLError):
+        return ConfigurationError, (
+            "the server's certificate is not accepted; set AWS_CA_BUNDLE to the authorities to trust"
+        )
+    if isinstance(error, (sdk.NoCredentialsError, sdk.PartialCredentialsError)):
+        return ConfigurationError, (
+            "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this process a role"
+        )
+    if isinstance(error, sdk.EndpointConnectionError) and _unknown_host(error):
+        return ConfigurationError, "the server's name is not known; correct AWS_ENDPOINT_URL or AWS_REGION"
+    if isinstance(error, sdk.EndpointConnectionError):
+        return TransientStreamError, "the server cannot be reached"
+    if isinstance(error, (sdk.ReadTimeoutError, sdk.ConnectTimeoutError)):
+        return TransientStreamError, "the server did not answer in time"
+    streaming = (sdk.HTTPClientError, sdk.ResponseStreamingError, sdk.IncompleteReadError, sdk.ChecksumMismatchError)
+    if isinstance(error, (*streaming, sdk.FlexibleChecksumError)):
+        return TransientStreamError, "the connection broke off"
+    if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
+        return TransientStreamError, "the credentials cannot be fetched; check this process's role"
+    # What is left is about the SDK's own settings: profiles, files, parameters.
+    return ConfigurationError, f"the SDK cannot work with its settings ({type(error).__name__})"
+
+
+def _wrong_region(error: Exception, shown: str) -> str:
+    answer = getattr(error, "response", {})
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+    if isinstance(region, str) and _CODE.fullmatch(region):
+        return f"the bucket is in the region {region}; set AWS_REGION={region} ({shown})"
+    return f"the bucket is in another region; set AWS_REGION ({shown})"
+
+
+def _status(error: Exception) -> int:
+    answer = getattr(error, "response", {})
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status if isinstance(status, int) else 0
+
+
+def _unknown_host(error: Exception) -> bool:
+    inner = getattr(error, "kwargs", {}).get("error")
+    for cause in (inner, getattr(inner, "__cause__", None)):
+        if isinstance(cause, socket.gaierror):
+            return cause.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
+    return False
