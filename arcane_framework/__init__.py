@@ -1,8 +1,8 @@
 """An SDK for data streams that run as Kubernetes Jobs.
 
 Subclass `StreamGraphBuilder`, compose a source, operators and a sink, and run it with
-`python -m arcane_framework.run`. Only what is exported here and by the packages `sources`, `sinks`, `storage`,
-`operators`, `commits`, `hosting` and `testing` is public.
+`python -m arcane_framework.run`. Only what is exported here and by the packages `sources`, `sources.rest`, `schema`,
+`http`, `sinks`, `storage`, `operators`, `commits`, `hosting` and `testing` is public.
 """
 
 from typing import TYPE_CHECKING

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import httpx2
 
 from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import ArcaneError, StreamStopped
-from arcane_framework._core.services import Logger, Metrics
+from arcane_framework._core.services import Logger, Metrics, Services
 from arcane_framework.http.decoding import ACCEPT_ENCODING
 from arcane_framework.http.errors import HttpStatusError, TruncatedBodyError, TryAgainError
 from arcane_framework.http.exchange import Answer, Exchange
@@ -81,6 +81,52 @@ class Requester:
         self._retries = RetryPolicy(clock, wait, log, metrics, settings.retry_seconds)
         self._user_agent = user_agent()
         self._closed = False
+        self._on_close: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of(
+        cls,
+        services: Services,
+        settings: HttpSettings,
+        trusted: Iterable[str],
+        *,
+        limiter: RateLimiter | None = None,
+        authorization: Authorization | None = None,
+    ) -> Self:
+        """A requester for a source of a run: a stop ends what it is doing, and so does `close`.
+
+        Args:
+            services: Those of the run; the client is theirs.
+            settings: The bounds.
+            trusted: URLs of the spec, whose hosts are trusted.
+            limiter: Every attempt takes a permit of it.
+            authorization: Proves the rights of every request.
+        """
+        clock, kill_switch = services.clock, services.kill_switch
+
+        def wait(seconds: float) -> None:
+            if clock.wait_for(lambda: requester._closed or kill_switch.stopped, clock.monotonic() + seconds):
+                raise StreamStopped
+
+        requester = cls(
+            services.http(),
+            clock=clock,
+            wait=wait,
+            log=services.log,
+            metrics=services.metrics,
+            settings=settings,
+            trusted=trusted,
+            limiter=limiter,
+            authorization=authorization,
+        )
+        requester._on_close = kill_switch.on_stop(requester.close)
+        return requester
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def fetch(self, request: HttpRequest, read: Callable[[bytes | None], T]) -> T:
         """Send a request, repeat it where that may help, and return what `read` makes of the body.
@@ -114,7 +160,9 @@ class Requester:
 
     def close(self) -> None:
         """Close the client, and end what is in progress at once. Any thread; does not block; again is nothing."""
-        self._closed = True
+        with self._clock.changing():
+            self._closed = True
+        self._on_close()
         self._client.close()
 
     @property

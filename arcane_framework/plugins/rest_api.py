@@ -18,6 +18,7 @@ from arcane_framework.http import HttpSettings, RateLimit
 from arcane_framework.schema.openapi import schema_from_openapi
 from arcane_framework.sinks import JsonLinesSink, ParquetSink
 from arcane_framework.sources.rest import (
+    FieldType,
     FixedHeaders,
     Pager,
     Placement,
@@ -26,11 +27,9 @@ from arcane_framework.sources.rest import (
     RestApiSource,
     TemplatedField,
     TokenSettings,
-    make_pager,
-    parse_timespan,
 )
-from arcane_framework.sources.rest.pagers import ResolverType
-from arcane_framework.sources.rest.templates import FieldType
+from arcane_framework.sources.rest.pagers import ResolverType, make_pager
+from arcane_framework.sources.rest.timespan import parse_timespan
 
 NOTHING = timedelta(0)
 
@@ -143,10 +142,12 @@ class RestApiContext(SinkContext):
         """Whether one request may give a whole window."""
         return True
 
+    @property
     def pager(self) -> Pager | None:
         """How pages follow each other; None: one request gives a whole window."""
         return None
 
+    @property
     def authorization(self) -> FixedHeaders | TokenSettings:
         """Who we are to the API."""
         return FixedHeaders({})
@@ -166,6 +167,7 @@ class PagedContext(SpecModel):
         """A paged kind has a pager."""
         return False
 
+    @property
     def pager(self) -> Pager:
         """The pager that the spec describes."""
         spec = self.page_resolver_configuration
@@ -181,6 +183,7 @@ class FixedAuthContext(SpecModel):
 
     auth_headers: SecretHeaders
 
+    @property
     def authorization(self) -> FixedHeaders:
         """The headers."""
         return FixedHeaders(self.auth_headers.get_secret_value())
@@ -215,6 +218,12 @@ class DynamicAuthContext(SpecModel):
     token_request_token_scheme: Annotated[str | None, FromEnvironment("ARCANE__TOKENREQUESTTOKENSCHEME")] = None
     token_request_additional_headers: SecretHeaders | None = None
 
+    @property
+    def expiration_seconds(self) -> float | None:
+        """The fixed validity. What is no length of time counts as not given, as it always has."""
+        return None if self.expiration_period is None else parse_timespan(self.expiration_period)
+
+    @property
     def authorization(self) -> TokenSettings:
         """How tokens are asked for and used."""
         more = self.token_request_additional_headers
@@ -226,7 +235,7 @@ class DynamicAuthContext(SpecModel):
             body=None if body is None else body.get_secret_value(),
             content_type=self.token_request_content_type,
             lifetime_property=self.expiration_period_property_name,
-            lifetime=None if self.expiration_period is None else parse_timespan(self.expiration_period),
+            lifetime=self.expiration_seconds,
             header=self.token_request_header_name,
             scheme=self.token_request_token_scheme,
             more_headers={} if more is None else more.get_secret_value(),
@@ -293,9 +302,9 @@ class RestApiStream(StreamGraphBuilder[RestApiContext]):
                 return None
 
         schema = checked(lambda: schema_from_openapi(context.api_schema_encoded))
-        authorization = checked(context.authorization)
+        authorization = checked(lambda: context.authorization)
         template = checked(lambda: context.template)
-        pager = checked(context.pager)
+        pager = checked(lambda: context.pager)
         api = None
         if template is not None and (pager is not None or context.pager_is_optional):
             # Made whatever else is wrong, for what it finds itself.

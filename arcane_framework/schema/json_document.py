@@ -23,6 +23,7 @@ _OTHER_BOMS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _KINDS = {b"{": "an object", b"[": "an array", b'"': "a text", b"t": "a boolean", b"f": "a boolean", b"n": "null"}
+_EMPTY_ARRAY = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\]")
 _UNMATCHABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _PLACED = re.compile(r"(?:JSON is malformed: )?(?P<reason>.*) \(byte (?P<position>\d+)\)")
 _ENDS_EARLY = "the document ends too early"
@@ -52,6 +53,11 @@ class TruncatedJson(JsonError):  # noqa: N818 - it names a state of the text
 def kind_of(raw: bytes) -> str:
     """What the raw text of a well-formed JSON value is, for a message: "an object", "a text", "null"."""
     return _KINDS.get(raw.lstrip(WHITESPACE)[:1], "a number")
+
+
+def is_empty_array(raw: bytes) -> bool:
+    """Whether the raw text of a well-formed JSON value is an array without elements."""
+    return _EMPTY_ARRAY.match(raw) is not None
 
 
 def check_utf8(text: bytes) -> None:

@@ -41,8 +41,8 @@ class ParquetSettings:
         if self.compression == "none":
             return
         try:
-            pa.Codec(self.compression if self.compression != "lz4" else "lz4_raw", self.compression_level)
-        except (pa.ArrowException, ValueError) as error:
+            pa.Codec(self.compression, self.compression_level)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise ConfigurationError(f"parquet: {error}") from None
 
 

@@ -69,9 +69,7 @@ def make_container_client(
     )
 
 
-def _credential(
-    location: str, access: AzureAccess
-) -> AzureNamedKeyCredential | AzureSasCredential | TokenCredential:
+def _credential(location: str, access: AzureAccess) -> AzureNamedKeyCredential | AzureSasCredential | TokenCredential:
     if access.key is not None:
         if access.account is None:
             raise ConfigurationError(f"{location}: {KEY[0]} needs the account's name in {ACCOUNT[0]}")

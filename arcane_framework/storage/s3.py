@@ -1,27 +1,21 @@
 """A folder in a bucket of S3, or of a server that speaks its protocol, as a storage.
 
-What is staged is a multipart upload that nobody has completed. Two things cannot be told from the server's list
-of them: which storage folder one belongs to, and a staged name that is not the last segment of the final one.
-So each folder that stages has one object, `_arcane/stage/.tmp-probe`, which also proves that conditional
-writes work, and an upload with a staged name of its own has a small object of that name beside it.
-
+What is staged is a multipart upload that nobody has completed; see `s3_staging`.
 A lifecycle rule that aborts old uploads removes what is committed and not published yet, too: it must be
 longer than the longest time that a stream may stand still.
 
 All waiting is real, also in tests that run in virtual time: the SDK's retries and time-outs know no other clock.
 """
 
-import builtins
 import copy
 import io
-import json
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import cached_property
-from typing import Any, BinaryIO, Final, Self, cast
-from urllib.parse import unquote_plus
+from typing import Any, BinaryIO, Self, cast
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.storage import (
@@ -33,13 +27,12 @@ from arcane_framework._core.storage import (
     check_name,
 )
 from arcane_framework.storage.s3_commit import complete_once, create_once
-from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code, plain_errors
+from arcane_framework.storage.s3_errors import MISSING, error_code, plain_errors
 from arcane_framework.storage.s3_reader import S3Reader, body_again
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
+from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
 from arcane_framework.storage.staging_area import (
-    STAGE,
-    TEMPORARY_PREFIX,
     already_staged,
     in_staging_area,
     object_path,
@@ -49,8 +42,6 @@ from arcane_framework.storage.staging_area import (
 
 _LOCATION = re.compile(r"s3a?://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 _BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+\Z)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_STAGING: Final = "/".join(STAGE)
-_PROBE: Final = f"{_STAGING}/{TEMPORARY_PREFIX}probe"
 
 
 def open_s3(location: str, settings: S3Settings) -> "S3Storage":
@@ -132,7 +123,8 @@ class S3Storage(Storage):
         with plain_errors(self.location, "list this folder"):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._below(""), MaxKeys=1)
         with plain_errors(self.location, "write to this folder"):
-            if self._put_probe() and self._put_probe():
+            area = self._area
+            if area.put_probe() and area.put_probe():
                 raise ConfigurationError(
                     f"{self.location}: the server does not honour conditional writes (If-None-Match), so that two "
                     "runners could overwrite each other's commits; use a server that does"
@@ -261,15 +253,10 @@ class S3Storage(Storage):
 
         Servers that list uploads of whole names only (MinIO) show none; they remove old ones by themselves.
         """
+        area = self._area
         with plain_errors(self.location, "list what is staged"):
-            found = self._markers()
-            marked = {staged.upload for staged in found}
-            subfolders: dict[str, bool] = {}
-            for name, upload in self._uploads():
-                if upload not in marked and not self._of_a_subfolder(name, subfolders):
-                    found.append(StagedKey(name.rpartition("/")[2], name, upload))
-            with_parts = [staged for staged in map(self._with_parts, found) if staged is not None]
-        return (StagedObject(s.stage, s.handle()) for s in sorted(with_parts, key=lambda s: s.stage))
+            found = sorted(area.staged(), key=lambda staged: staged.stage)
+        return (StagedObject(staged.stage, staged.handle()) for staged in found)
 
     def abort(self, handle: PublishHandle) -> None:
         """See `Storage.abort`."""
@@ -282,6 +269,10 @@ class S3Storage(Storage):
     @property
     def _client(self) -> Any:
         return self._connection.clients.retrying
+
+    @property
+    def _area(self) -> StagingArea:
+        return StagingArea(self._client, self._bucket, self._base)
 
     @property
     def _segments(self) -> tuple[str, ...]:
@@ -306,110 +297,35 @@ class S3Storage(Storage):
     def _target(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._key(name)}
 
-    def _own(self, name: str) -> dict[str, str]:
-        """As `_target`, for what lies in the staging area."""
-        return {"Bucket": self._bucket, "Key": self._below(name)}
-
     def _not_found(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self.location}: there is no {name}")
-
-    def _put_probe(self) -> bool:
-        try:
-            self._client.put_object(**self._own(_PROBE), Body=b"", IfNoneMatch="*")
-        except Exception as error:
-            if error_code(error) in EXISTS:
-                return False
-            raise
-        return True
 
     def _begin(self, target: dict[str, str], stage: str, name: str) -> StagedKey:
         with plain_errors(self.location, f"stage {name}"):
             if self._base not in self._connection.probed:
-                self._put_probe()
+                self._area.put_probe()
                 self._connection.probed.add(self._base)
             answer = self._client.create_multipart_upload(**target)
             staged = StagedKey(stage, name, str(answer["UploadId"]))
             if staged.has_marker:
-                self._client.put_object(**self._own(f"{_STAGING}/{stage}"), Body=json.dumps(staged.handle()).encode())
+                self._area.put_marker(staged)
         return staged
 
     def _forget(self, staged: StagedKey) -> None:
         if staged.has_marker:
-            self._client.delete_object(**self._own(f"{_STAGING}/{staged.stage}"))
+            self._area.delete_marker(staged)
         self._connection.staging.discard(self._below(staged.stage))
 
     def _listed(self, below: str) -> Iterator[StoredObject]:
         with plain_errors(self.location, f"list {below or 'the folder'}"):
-            for found in self._pages("list_objects_v2", "Contents", self._below(below)):
+            listing = {"Bucket": self._bucket, "Prefix": self._below(below)}
+            for found in pages(self._client, "list_objects_v2", "Contents", listing):
                 name = found["Key"].removeprefix(self._below(""))
-                if _is_usable(name) and not in_staging_area((*self._segments, *name.split("/"))):
+                if is_usable(name) and not in_staging_area((*self._segments, *name.split("/"))):
                     yield _stored(name, found["Size"], found)
-
-    def _pages(self, operation: str, field_name: str, prefix: str, **more: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix, **more)
-        for page in pages:
-            yield from page.get(field_name, ())
-
-    def _markers(self) -> builtins.list[StagedKey]:
-        found = []
-        for entry in self._pages("list_objects_v2", "Contents", self._below(f"{_STAGING}/")):
-            name = entry["Key"].removeprefix(self._below(f"{_STAGING}/"))
-            if not name.startswith(TEMPORARY_PREFIX):
-                content = self._client.get_object(**self._own(f"{_STAGING}/{name}"))["Body"].read()
-                found.append(StagedKey.of(json.loads(content)))
-        return found
-
-    def _uploads(self) -> Iterator[tuple[str, str]]:
-        more = {"EncodingType": "url"}
-        for upload in self._pages("list_multipart_uploads", "Uploads", self._below(""), **more):
-            name = unquote_plus(upload["Key"]).removeprefix(self._below(""))
-            if _is_usable(name):
-                yield name, upload["UploadId"]
-
-    def _of_a_subfolder(self, name: str, known: dict[str, bool]) -> bool:
-        """Whether an upload was staged by a storage of a folder below; those that stage have an object that says so."""
-        segments = name.split("/")[:-1]
-        for depth in range(1, len(segments) + 1):
-            subfolder = "/".join(segments[:depth])
-            if subfolder not in known:
-                known[subfolder] = self._exists(f"{subfolder}/{_PROBE}")
-            if known[subfolder]:
-                return True
-        return False
-
-    def _exists(self, name: str) -> bool:
-        try:
-            self._client.head_object(**self._own(name))
-        except Exception as error:
-            if error_code(error) in MISSING:
-                return False
-            raise
-        return True
-
-    def _with_parts(self, staged: StagedKey) -> StagedKey | None:
-        target = {**self._target(staged.name), "UploadId": staged.upload}
-        etags, size = [], 0
-        try:
-            for page in self._client.get_paginator("list_parts").paginate(**target):
-                for part in page.get("Parts", ()):
-                    etags.append(part["ETag"])
-                    size += part["Size"]
-        except Exception as error:
-            if error_code(error) != NO_SUCH_UPLOAD:
-                raise
-            # The marker of an upload that is done, whose owner was killed before removing it, is still garbage.
-            return staged if staged.has_marker else None
-        return StagedKey(staged.stage, staged.name, staged.upload, tuple(etags), size)
-
-
-def _is_usable(name: str) -> bool:
-    try:
-        return bool(check_name(name))
-    except ConfigurationError:
-        return False
 
 
 def _stored(name: str, size: int, found: dict[str, Any]) -> StoredObject:
     # A listing may know fractions of the second that a look at the object does not.
-    modified = found["LastModified"].replace(microsecond=0)
+    modified = found["LastModified"].astimezone(UTC).replace(microsecond=0)
     return StoredObject(name, size, modified, found["ETag"].strip('"'))

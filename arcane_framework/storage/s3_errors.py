@@ -6,6 +6,7 @@ URLs, and what servers answer may hold anything.
 
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -75,17 +76,14 @@ def error_code(error: Exception) -> str:
 
 def was_sent(error: Exception) -> bool:
     """Whether a request may have reached the server and been carried out although it failed."""
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, SSLError
-    from botocore.exceptions import HTTPClientError
+    from botocore.exceptions import ClientError, HTTPClientError, SSLError
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
         return _status(error) >= 500
-    if isinstance(error, (ConnectTimeoutError, EndpointConnectionError, SSLError)):
-        return False
-    return isinstance(error, (HTTPClientError, ResponseParserError)) and isinstance(
-        error, (BotoCoreError, ResponseParserError)
-    )
+    if isinstance(error, SSLError):
+        return not _is_refused_certificate(error)
+    return isinstance(error, (HTTPClientError, ResponseParserError))
 
 
 def was_not_connected(error: Exception) -> bool:
@@ -99,6 +97,8 @@ def was_not_connected(error: Exception) -> bool:
 
 def translated(message: str, error: Exception) -> ArcaneError | None:
     """The package's error for one of the SDK's: `message`, a colon, the reason; None for an error of others."""
+    if not any(kind.__module__.startswith("botocore.") for kind in type(error).__mro__):
+        return None
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -153,7 +153,7 @@ def _answer(error: Exception) -> tuple[type[ArcaneError], str]:
 def _failure(error: Exception) -> tuple[type[ArcaneError], str]:
     import botocore.exceptions as sdk
 
-    if isinstance(error, sdk.SSLError):
+    if isinstance(error, sdk.SSLError) and _is_refused_certificate(error):
         return ConfigurationError, (
             "the server's certificate is not accepted; set AWS_CA_BUNDLE to the authorities to trust"
         )
@@ -167,7 +167,14 @@ def _failure(error: Exception) -> tuple[type[ArcaneError], str]:
         return TransientStreamError, "the server cannot be reached"
     if isinstance(error, (sdk.ReadTimeoutError, sdk.ConnectTimeoutError)):
         return TransientStreamError, "the server did not answer in time"
-    streaming = (sdk.HTTPClientError, sdk.ResponseStreamingError, sdk.IncompleteReadError, sdk.ChecksumMismatchError)
+    streaming = (
+        sdk.HTTPClientError,
+        sdk.SSLError,
+        sdk.ProxyConnectionError,
+        sdk.ResponseStreamingError,
+        sdk.IncompleteReadError,
+        sdk.ChecksumMismatchError,
+    )
     if isinstance(error, (*streaming, sdk.FlexibleChecksumError)):
         return TransientStreamError, "the connection broke off"
     if isinstance(error, (sdk.CredentialRetrievalError, sdk.MetadataRetrievalError)):
@@ -192,8 +199,17 @@ def _status(error: Exception) -> int:
 
 
 def _unknown_host(error: Exception) -> bool:
+    names = [cause for cause in _causes(error) if isinstance(cause, socket.gaierror)]
+    return any(cause.errno in (socket.EAI_NONAME, socket.EAI_NODATA) for cause in names)
+
+
+def _is_refused_certificate(error: Exception) -> bool:
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     inner = getattr(error, "kwargs", {}).get("error")
-    for cause in (inner, getattr(inner, "__cause__", None)):
-        if isinstance(cause, socket.gaierror):
-            return cause.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
-    return False
+    for cause in (inner, error.__cause__, *error.args):
+        if isinstance(cause, BaseException) and cause is not error:
+            yield cause
+            yield from _causes(cause)

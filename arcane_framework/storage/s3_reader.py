@@ -2,9 +2,8 @@
 
 import io
 import time
-from typing import Any, Final, TypeVar
-
 from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from arcane_framework._core.errors import TransientStreamError
 from arcane_framework.storage.s3_errors import plain_errors
@@ -91,5 +90,7 @@ class S3Reader(io.RawIOBase):
         with answer["Body"] as body:
             content: bytes = body.read()
         if len(content) != last - first + 1:
-            raise TransientStreamError(f"{self._location}: cannot read {self._name}: the answer is not the range asked for")
+            raise TransientStreamError(
+                f"{self._location}: cannot read {self._name}: the answer is not the range asked for"
+            )
         return content

@@ -1,5 +1,6 @@
 """What a storage on S3 needs to know besides its location, and the SDK's clients made of it."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -127,6 +128,7 @@ def build_clients(settings: S3Settings, location: str) -> S3Clients:
         raise ConfigurationError(
             f"{location}: storage on S3 needs the extra 's3': pip install 'arcane-framework[s3]'"
         ) from None
+    _silence_sdk()
     with plain_errors(location, "prepare requests"):
         session = botocore.session.Session()
         # None would let an empty variable of the SDK switch certificate checks off.
@@ -134,12 +136,21 @@ def build_clients(settings: S3Settings, location: str) -> S3Clients:
         path_style = settings.path_style
         if path_style == "auto":
             # The SDK's own variables and files may name a server, too.
-            url = settings.endpoint or _client(session, settings, verify, path_style=False, attempts=1).meta.endpoint_url
+            url = (
+                settings.endpoint or _client(session, settings, verify, path_style=False, attempts=1).meta.endpoint_url
+            )
             path_style = not _is_aws(url)
         return S3Clients(
             retrying=_client(session, settings, verify, path_style=path_style, attempts=settings.attempts),
             single=_client(session, settings, verify, path_style=path_style, attempts=1),
         )
+
+
+def _silence_sdk() -> None:
+    # Below this level it logs requests with their signatures and session tokens. Levels that somebody has set stay.
+    logger = logging.getLogger("botocore")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
 
 
 def _client(session: Any, settings: S3Settings, verify: str | bool, *, path_style: bool, attempts: int) -> Any:

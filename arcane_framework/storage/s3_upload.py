@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -62,21 +62,26 @@ class StagedKey:
 
 
 class PartSender:
-    """Sends parts on threads of its own, at most `IN_FLIGHT` at a time over all uploads of a storage."""
+    """Sends parts on threads of their own, at most `IN_FLIGHT` at a time over all uploads of a storage."""
 
     def __init__(self) -> None:
         self._free = threading.BoundedSemaphore(IN_FLIGHT)
-        self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="arcane-s3")
 
     def send(self, request: Callable[[], str]) -> "Future[str]":
         """Run `request` on another thread; waits while too many are being run."""
+        sent: Future[str] = Future()
+
+        def run() -> None:
+            try:
+                sent.set_result(request())
+            except BaseException as error:
+                sent.set_exception(error)
+            finally:
+                self._free.release()
+
         self._free.acquire()
-        try:
-            sent = self._pool.submit(request)
-        except BaseException:
-            self._free.release()
-            raise
-        sent.add_done_callback(lambda _: self._free.release())
+        # No pool: Python waits for a pool's threads when it ends, and a server that hangs would hold up the exit.
+        threading.Thread(target=run, name="arcane-s3", daemon=True).start()
         return sent
 
 
@@ -87,7 +92,12 @@ class S3Upload(StagedUpload):
     """
 
     def __init__(
-        self, client: Any, target: Mapping[str, str], sender: PartSender, location: str, staged: StagedKey,
+        self,
+        client: Any,
+        target: Mapping[str, str],
+        sender: PartSender,
+        location: str,
+        staged: StagedKey,
         forget: Callable[[StagedKey], None],
     ) -> None:
         self._client = client
@@ -145,7 +155,7 @@ class S3Upload(StagedUpload):
 
     def _upload_part(self, number: int, part: bytearray) -> str:
         with plain_errors(self._location, f"write {self._staged.name}"):
-            answer = self._client.upload_part(**self._target, PartNumber=number, Body=bytes_like(part))
+            answer = self._client.upload_part(**self._target, PartNumber=number, Body=part)
         return str(answer["ETag"])
 
     def _wait(self) -> list[str]:
@@ -164,11 +174,6 @@ class S3Upload(StagedUpload):
         if self._buffer is None:
             raise ValueError(f"{self._staged.name} is finished or aborted; nothing can be written to it")
         return self._buffer
-
-
-def bytes_like(part: bytearray) -> bytearray:
-    """The body of a request; the SDK sends it without copying."""
-    return part
 
 
 def abort_upload(client: Any, target: Mapping[str, str]) -> None:

@@ -115,6 +115,11 @@ class ScriptedHttp:
         """Script a server that takes the request and never replies: the client's read timeout passes. See `reply`."""
         return self._add(_Route(method.upper(), url, {}, float("inf"), times))
 
+    def clear(self) -> "ScriptedHttp":
+        """Forget the script, for the next run of a stream to get another one; what was asked is kept. See `reply`."""
+        self._routes.clear()
+        return self
+
     def _add(self, route: _Route) -> "ScriptedHttp":
         self._routes.append(route)
         return self

@@ -26,13 +26,13 @@ PUBLIC = {
     "arcane_framework.operators": """
         count_rows filter_rows gather log_batches map_batches map_rows named prefetch rebatch select
     """,
-    "arcane_framework.schema": "schema_from_openapi",
+    "arcane_framework.schema": "JsonError JsonRows KeyChains json_text_field schema_from_openapi",
     "arcane_framework.sinks": "JsonLinesSink ParquetSettings ParquetSink PartLayout PartitionField Segments",
     "arcane_framework.storage": "LocalStorage MemoryStorage StorageOpener",
     "arcane_framework.sources": "Batch PollingSource QuarantinedRow Source SourceRun SourceTags Wait Watermark",
     "arcane_framework.sources.rest": """
-        CounterPager FieldType FixedHeaders OffsetPager Pager Placement RequestTemplate ResolverType RestApi
-        RestApiSource TemplatedField TokenPager TokenSettings make_pager parse_timespan
+        CounterPager FieldType FixedHeaders OffsetPager Pager Placement RequestTemplate RestApi RestApiSource
+        TemplatedField TokenPager TokenSettings
     """,
 }
 

@@ -15,7 +15,6 @@ from arcane_framework import (
     ConfigurationError,
     RunnableGraph,
     Services,
-    SpecModel,
     StreamContext,
     StreamGraphBuilder,
     TransientStreamError,
@@ -28,16 +27,8 @@ from tests.runner.plugins.numbers_stream import Numbers, NumbersContext, Numbers
 ENDED_THE_PROCESS = "the plugin ended the process (SystemExit(0)): raise an error instead"
 
 
-class Labels(SpecModel):
-    metric_tags: dict[str, str]
-
-
-class LabelledContext(NumbersContext):
-    observability: Labels
-
-
-class Labelled(StreamGraphBuilder[LabelledContext]):
-    def build_graph(self, context: LabelledContext) -> RunnableGraph:
+class Labelled(StreamGraphBuilder[NumbersContext]):
+    def build_graph(self, context: NumbersContext) -> RunnableGraph:
         return self.start(NumbersSource(context, self.services)).pipe(to_sink(SlowSink(context, self.services)))
 
 

@@ -1,9 +1,12 @@
 """Pages of the ready-made REST kinds under virtual time: sequences, windows, retries in the middle, resuming."""
 
+from json import dumps
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from arcane_framework._core.clock import JOIN_SECONDS
 from arcane_framework.testing import ScriptedHttp, StreamTest
 from tests.plugins.rest_streams import (
     COUNTER,
@@ -136,8 +139,7 @@ def test_a_failure_that_lasts_ends_with_what_was_read_and_a_restart_goes_on_ther
         assert test.exit_code == 2
         assert "page 3 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z" in str(test.error)
         assert ids(test, "backfill") == [1, 2, 3, 4]
-        test.http._routes.clear()
-        script("COUNTER", test.http, first=2)
+        script("COUNTER", http.clear(), first=2)
         test.restart().advance(10)
         assert test.exit_code == 0
         assert ids(test, "backfill") == [1, 2, 3, 4, 5]
@@ -376,3 +378,66 @@ def test_an_answer_without_content_says_that_there_are_no_more_rows(resolver: st
         assert test.error is None
         assert test.exit_code == 0
         assert test.rows("backfill") == []
+
+
+@pytest.mark.parametrize("answer", [{"error": "busy"}, None, {"total": None}])
+def test_a_page_that_was_announced_and_says_nothing_is_no_end(answer: Any) -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json=PAGES["COUNTER"][0][1]).reply("GET", url("2"), text=dumps(answer))
+    with backfill("COUNTER", http).start() as test:
+        test.advance(5)
+        assert test.exit_code == 2
+        assert test.error == (
+            "TransientStreamError: page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the answer has "
+            "neither rows nor total, the number of pages, although the page before announced this one. "
+            "It is asked for again by the next run"
+        )
+        script("COUNTER", http.clear(), first=1)
+        test.restart().advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("following", ["http:///x", "https://other.example/more", "x" * 70_000, "\ud800"])
+def test_a_position_whose_next_page_cannot_be_asked_for_is_not_stored(following: str) -> None:
+    http = ScriptedHttp().reply("GET", url(""), text=dumps({"items": items(1), "next": following}))
+    with stream(PAGED, paged(TOKEN), http, backfilling=True).start() as test:
+        test.advance(5)
+        assert test.exit_code == 1
+        assert str(test.error).startswith("FatalStreamError: page ")
+        assert ids(test, "backfill") == []
+        # The next run begins its window anew, and a little later.
+        script("TOKEN", http.clear(), "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:05Z")
+        test.restart().advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+
+
+def test_rows_at_the_pagers_chain_alone_are_a_contradiction() -> None:
+    http = ScriptedHttp().reply("GET", url("0"), json={"items": items(1)})
+    with backfill("OFFSET", http, responsePropertyKeyChain=["rows"]).start() as test:
+        assert test.exit_code == 1
+        assert test.error == (
+            "FatalStreamError: page 1 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: items holds rows by "
+            "resolverPropertyKeyChain, and responsePropertyKeyChain leads to none: correct one of them"
+        )
+
+
+def test_a_window_whose_responses_have_no_array_at_all_is_told_in_the_log() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json={"total": 1, "rows": items(1)})
+    with backfill("COUNTER", http).start() as test:
+        assert test.exit_code == 0
+        warnings = [line["event"] for line in test.logs if line["level"] == "warning"]
+        assert warnings == [
+            "no response of 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z had items, the array of rows by "
+            "responsePropertyKeyChain: that is taken for no rows. If there should be some, correct it"
+        ]
+
+
+def test_a_row_that_does_not_fit_ends_the_run_at_once_although_the_next_page_waits_for_its_turn() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json={"total": 2, "items": [{"id": "one"}]})
+    slow = {"internalRateLimitCount": 1, "internalRateLimitInterval": 60, "sinkFormat": "parquet"}
+    with backfill("COUNTER", http, **slow).start() as test:
+        began = monotonic()
+        test.advance(1)
+        assert test.exit_code == 2
+        assert monotonic() - began < JOIN_SECONDS

@@ -116,7 +116,8 @@ def test_an_unknown_kind_lists_the_known_ones_and_a_known_one_runs(stream: Strea
     unknown = stream.run("", STREAMCONTEXT__STREAM_KIND="Nmbers", PYTHONPATH=path)
     assert unknown.configuration_error == (
         "no plugin is installed for the stream kind 'Nmbers'; known are: Numbers, QuickHost, RestApiDynamicAuth, "
-        "RestApiFixedAuth, RestApiPagedDynamicAuth, RestApiPagedFixedAuth. Install the package that registers it, or name the plugin as module:Builder"
+        "RestApiFixedAuth, RestApiPagedDynamicAuth, RestApiPagedFixedAuth. "
+        "Install the package that registers it, or name the plugin as module:Builder"
     )
     assert stream.run("", PYTHONPATH=path).code == 0
     assert stream.run("QuickHost", {"total": 13}, STREAMCONTEXT__STREAM_KIND="Any", PYTHONPATH=path).code == 0

@@ -186,7 +186,7 @@ def test_a_next_link_to_another_host_is_not_followed_unless_it_is_allowed(stream
         )
         assert (len(api.journal()), other.connections()) == (1, 0)
         # The remedy works. The page with the link was not stored, for nothing could have gone on from there.
-        api.add_fault(linked(f"{other.url}/token?page=", request=2))
+        api.add_fault(linked(f"{other.url}/token?page="))
         assert rest.run_here(spec={"allowedHosts": [host]}).code == 0
         assert (len(api.journal()), len(rest.rows())) == (2, 36)
 

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,31 @@ def mount(*arguments: str) -> None:
         pytest.skip("there is no mount command")
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The Azure emulator, one for each worker."""
+    module = pytest.importorskip(
+        "tests.storage.azurite", reason="azure-storage-blob is not installed", exc_type=ImportError
+    )
+    try:
+        with module.running_azurite(tmp_path_factory.mktemp("azurite")) as server:
+            yield server
+    except module.NotAvailableError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Any]:
+    """An S3 server, one for each worker."""
+    module = pytest.importorskip("tests.storage.s3_server", reason="moto[server] is not installed", exc_type=ImportError)
+    with module.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: Any) -> Iterator[Any]:
+    """The S3 server, without the faults of the test before."""
+    yield s3_server
+    s3_server.faults.clear()

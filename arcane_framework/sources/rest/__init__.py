@@ -13,13 +13,10 @@ if TYPE_CHECKING:
         CounterPager,
         OffsetPager,
         Pager,
-        ResolverType,
         TokenPager,
-        make_pager,
     )
     from arcane_framework.sources.rest.source import RestApi, RestApiSource
     from arcane_framework.sources.rest.templates import FieldType, Placement, RequestTemplate, TemplatedField
-    from arcane_framework.sources.rest.timespan import parse_timespan
 
 __all__ = [
     "CounterPager",
@@ -29,23 +26,19 @@ __all__ = [
     "Pager",
     "Placement",
     "RequestTemplate",
-    "ResolverType",
     "RestApi",
     "RestApiSource",
     "TemplatedField",
     "TokenPager",
     "TokenSettings",
-    "make_pager",
-    "parse_timespan",
 ]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "authentication": ("FixedHeaders", "TokenSettings"),
-        "pagers": ("CounterPager", "OffsetPager", "Pager", "ResolverType", "TokenPager", "make_pager"),
+        "pagers": ("CounterPager", "OffsetPager", "Pager", "TokenPager"),
         "source": ("RestApi", "RestApiSource"),
         "templates": ("FieldType", "Placement", "RequestTemplate", "TemplatedField"),
-        "timespan": ("parse_timespan",),
     },
 )

@@ -10,11 +10,11 @@ from arcane_framework._core.errors import FatalStreamError, StreamStopped, Trans
 from arcane_framework._core.services import Logger
 from arcane_framework.http import HttpRequest, HttpStatusError
 from arcane_framework.operators.ordered_work import OrderedWork
-from arcane_framework.sources.rest.connection import Connection
+from arcane_framework.sources.rest.api_client import ApiClient
 from arcane_framework.sources.rest.pagers import Pager, Pointer
-from arcane_framework.sources.rest.read_position import ReadPosition
 from arcane_framework.sources.rest.responses import PageText, Responses
 from arcane_framework.sources.rest.templates import RequestTemplate
+from arcane_framework.sources.rest.window_position import WindowPosition
 from arcane_framework.sources.rest.windows import Windows
 
 PARSE_WORKERS = 2
@@ -52,13 +52,13 @@ class PageReader:
     log: Logger
     nbytes: int
 
-    def read(self, position: ReadPosition, connection: Connection) -> Iterator[Batch | Wait]:
+    def read(self, position: WindowPosition, client: ApiClient) -> Iterator[Batch | Wait]:
         """The pages from `position` on to the window's end, each with its watermark.
 
-        A generator for the source thread. When it ends early the run ends: it closes the connection, too.
+        A generator for the source thread. When it ends early the run ends: it closes the client, too.
         """
         work: OrderedWork[Batch] = OrderedWork(self.clock, self.nbytes, PARSE_WORKERS, "arcane-parse")
-        fetching = _Fetching(self, position, connection, work)
+        fetching = _Fetching(self, position, client, work)
         thread = self.clock.spawn(fetching.run, "arcane-fetch")
         ended = False
         try:
@@ -68,27 +68,34 @@ class PageReader:
                 if isinstance(item, Batch):
                     yield item
                 elif item is not None:
-                    ended = item.error is None
                     if item.error is not None:
                         raise item.error
+                    if fetching.stopped:
+                        raise StreamStopped
+                    ended = True
         finally:
             if not ended:
-                connection.close()
+                client.close()
             work.close()
             thread.join(JOIN_SECONDS)
 
 
 class _Fetching:
-    """The fetching thread: asks for page after page and gives their texts to the parsers."""
+    """The fetching thread: asks for page after page and gives their texts to the parsers.
+
+    Attributes:
+        stopped: It has ended before the window has.
+    """
 
     def __init__(
-        self, reader: PageReader, position: ReadPosition, connection: Connection, work: OrderedWork[Batch]
+        self, reader: PageReader, position: WindowPosition, client: ApiClient, work: OrderedWork[Batch]
     ) -> None:
         self._reader = reader
         self._position = position
-        self._connection = connection
+        self._client = client
         self._work = work
         self._loops = _LoopGuard(position.next_page)
+        self.stopped = False
         # A run that goes on in a window has not seen its first pages.
         self._has_array = position.pages > 0 or not reader.responses.rows_at
 
@@ -96,6 +103,7 @@ class _Fetching:
         try:
             self._fetch_all()
         except StreamStopped:
+            self.stopped = True
             self._work.end()
         except Exception as error:
             self._work.end(error)
@@ -134,13 +142,13 @@ class _Fetching:
             raise FatalStreamError(f"{self._what}: {error}") from None
         headers = {} if resolved.content_type is None else {"Content-Type": resolved.content_type}
         request = HttpRequest(resolved.method, resolved.url, headers, resolved.body, self._what)
-        self._connection.check(request)
+        self._client.check(request)
         return request
 
     def _fetch(self, request: HttpRequest, page: Pointer | None, resumed: bool) -> PageText:
         responses = self._reader.responses
         try:
-            return self._connection.fetch(request, lambda body: responses.scan(body, request.what))
+            return self._client.fetch(request, lambda body: responses.scan(body, request.what))
         except HttpStatusError as error:
             if resumed and isinstance(page, str) and error.status in UNKNOWN_TOKEN:
                 raise FatalStreamError(
@@ -179,7 +187,7 @@ class _Parsing:
 
     responses: Responses
     text: PageText
-    position: ReadPosition
+    position: WindowPosition
 
     def __call__(self) -> Batch:
         batch = self.responses.parse(self.text)

@@ -1,12 +1,19 @@
 """Page resolvers: which page of a window comes next. Pure; what they know of a window is in their arguments."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
+from arcane_framework.schema.json_document import is_empty_array, kind_of
+
+MAX_SCALAR_BYTES = 1 << 16
+"""Of a number of pages, a token or a link."""
+
+_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 
 Pointer = int | str
 """What is put into a request for a page: a page number, an offset or a token."""
@@ -24,12 +31,12 @@ class Pager(Protocol):
     """A way of paging.
 
     Attributes:
-        resolver_type: Its name in the spec.
+        name: What positions remember it by: one of another name cannot go on in its windows.
         key_chain: Where in a response it looks.
     """
 
     @property
-    def resolver_type(self) -> ResolverType: ...
+    def name(self) -> str: ...
 
     @property
     def key_chain(self) -> tuple[str, ...]: ...
@@ -62,7 +69,7 @@ class CounterPager:
     """
 
     key_chain: tuple[str, ...]
-    resolver_type: ClassVar[ResolverType] = ResolverType.COUNTER
+    name: ClassVar[str] = ResolverType.COUNTER.value
 
     def __post_init__(self) -> None:
         if not self.key_chain:
@@ -75,7 +82,7 @@ class CounterPager:
 
     def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
         number = int(pointer)
-        total = None if found is None else _whole_number(json.loads(found))
+        total = None if found is None else _whole_number(_scalar(found))
         if total is not None:
             return number + 1 if number < total else None
         if has_rows or _says_something(found):
@@ -102,7 +109,7 @@ class OffsetPager:
     key_chain: tuple[str, ...]
     response_size: int
     start_offset: int = 0
-    resolver_type: ClassVar[ResolverType] = ResolverType.OFFSET
+    name: ClassVar[str] = ResolverType.OFFSET.value
 
     def __post_init__(self) -> None:
         if self.response_size <= 0:
@@ -134,7 +141,7 @@ class TokenPager:
     """
 
     key_chain: tuple[str, ...]
-    resolver_type: ClassVar[ResolverType] = ResolverType.TOKEN
+    name: ClassVar[str] = ResolverType.TOKEN.value
 
     def __post_init__(self) -> None:
         if not self.key_chain:
@@ -146,7 +153,7 @@ class TokenPager:
         return ""
 
     def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
-        value = None if found is None else json.loads(found, parse_int=str, parse_float=str)
+        value = None if found is None else _scalar(found, numbers_as=str)
         if value is None or value is False or value == "":
             return None
         if not isinstance(value, str):
@@ -183,7 +190,7 @@ def _whole_number(value: object) -> int | None:
         return None
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) else None
 
@@ -193,12 +200,21 @@ def _says_something(found: bytes | None) -> bool:
 
 
 def _is_filled_array(found: bytes | None, chain: Sequence[str]) -> bool:
-    text = b"null" if found is None else found.strip()
-    if text == b"null":
+    if found is None or not _says_something(found):
         return False
-    if not text.startswith(b"["):
+    if kind_of(found) != "an array":
         raise _unusable(chain, "the array of rows", "an array")
-    return text[1:].lstrip()[:1] != b"]"
+    return not is_empty_array(found)
+
+
+def _scalar(found: bytes, numbers_as: Callable[[str], object] | None = None) -> object:
+    """The value of a JSON text; an object of no use for arrays, objects and what is unreasonably long."""
+    if len(found) > MAX_SCALAR_BYTES or kind_of(found) in ("an array", "an object"):
+        return ...
+    try:
+        return json.loads(found, parse_int=numbers_as, parse_float=numbers_as)
+    except ValueError:  # a number of more digits than Python will read
+        return ...
 
 
 def _place(chain: Sequence[str]) -> str:

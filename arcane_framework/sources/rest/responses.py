@@ -10,7 +10,7 @@ from arcane_framework._core.errors import FatalStreamError
 from arcane_framework._core.raw_json import raw_json_schema
 from arcane_framework._core.rows import no_rows
 from arcane_framework.http import TruncatedBodyError
-from arcane_framework.schema.json_document import JsonError, KeyChains, TruncatedJson
+from arcane_framework.schema.json_document import JsonError, KeyChains, TruncatedJson, is_empty_array, kind_of
 from arcane_framework.schema.json_rows import JsonRows, raw_rows
 
 
@@ -22,16 +22,13 @@ class PageText:
         what: Names the page in messages.
         rows: The JSON text of the array of rows; None when there is none.
         page_info: The JSON text of what the pager looks at; None when a property on the way is missing or null.
+        has_rows: Whether the array has elements.
     """
 
     what: str
     rows: bytes | None
     page_info: bytes | None
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether the array has elements."""
-        return self.rows is not None and self.rows[1:].lstrip()[:1] != b"]"
+    has_rows: bool
 
     @property
     def nbytes(self) -> int:
@@ -76,14 +73,16 @@ class Responses:
             FatalStreamError: It is not what the key chains say.
         """
         if body is None:
-            return PageText(what, None, None)
+            return PageText(what, None, None, has_rows=False)
         try:
             rows, *page_info = self._chains.read(body)
         except TruncatedJson as error:
             raise TruncatedBodyError(str(error)) from None
         except JsonError as error:
             raise FatalStreamError(f"{what}: the response cannot be read: {error}. {_remedy(error)}") from None
-        return PageText(what, self._array(rows, what), page_info[0] if page_info else None)
+        array = self._array(rows, what)
+        has_rows = array is not None and not is_empty_array(array)
+        return PageText(what, array, page_info[0] if page_info else None, has_rows)
 
     def parse(self, text: PageText) -> Batch:
         """The rows as a batch without a watermark; may take long.
@@ -101,15 +100,14 @@ class Responses:
 
     def _array(self, rows: bytes | None, what: str) -> bytes | None:
         """The array's text; missing and null say that there are no rows, but not at the top."""
-        text = b"null" if rows is None else rows.strip()
-        if text.startswith(b"["):
-            return text
-        if text == b"null" and self.rows_at:
+        found = "null" if rows is None else kind_of(rows)
+        if found == "an array":
+            return rows
+        if found == "null" and self.rows_at:
             return None
-        found = {b"{": "an object", b'"': "a text", b"t": "a boolean", b"f": "a boolean", b"n": "null"}
         place = ".".join(self.rows_at) or "the response"
         remedy = "correct responsePropertyKeyChain" if self.rows_at else "name it in responsePropertyKeyChain"
-        raise FatalStreamError(f"{what}: {place} is {found.get(text[:1], 'a number')}, not the array of rows: {remedy}")
+        raise FatalStreamError(f"{what}: {place} is {found}, not the array of rows: {remedy}")
 
 
 def _remedy(error: JsonError) -> str:

@@ -11,14 +11,14 @@ from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.services import Services
 from arcane_framework._core.source import Source, SourceTags
-from arcane_framework.http import HttpSettings, RateLimit, check_url
+from arcane_framework.http import Authorization, HttpSettings, RateLimit, check_url
+from arcane_framework.sources.rest.api_client import ApiClient, connect
 from arcane_framework.sources.rest.authentication import FixedHeaders, TokenSettings
-from arcane_framework.sources.rest.connection import Connection, connect
 from arcane_framework.sources.rest.page_reader import PageReader
 from arcane_framework.sources.rest.pagers import Pager
-from arcane_framework.sources.rest.read_position import ReadPosition, must_be_of, read_position
 from arcane_framework.sources.rest.responses import Responses
 from arcane_framework.sources.rest.templates import RequestTemplate
+from arcane_framework.sources.rest.window_position import WindowPosition
 from arcane_framework.sources.rest.windows import Windows
 
 HELD_BYTES = 8 << 20
@@ -31,10 +31,10 @@ class RestApi:
 
     Attributes:
         template: The request.
-        schema: The schema of a row; see `schema_from_openapi`.
+        schema: The schema of a row; see `schema_from_openapi`, and `JsonRows` for the types that it may have.
         rows_at: The properties on the way to the array of rows; empty: the response is the array.
         pager: How pages follow each other; None: one request gives a whole window.
-        authorization: Fixed headers, or how to get a token.
+        authorization: Fixed headers, how to get a token, or one of your own.
         rate_limit: How often it may be asked; None: as often as needed.
         http: Timeouts, retries and limits.
 
@@ -46,7 +46,7 @@ class RestApi:
     schema: pa.Schema
     rows_at: tuple[str, ...] = ()
     pager: Pager | None = None
-    authorization: FixedHeaders | TokenSettings = field(default_factory=lambda: FixedHeaders({}))
+    authorization: Authorization | TokenSettings = field(default_factory=lambda: FixedHeaders({}))
     rate_limit: RateLimit | None = None
     http: HttpSettings = field(default_factory=lambda: HttpSettings(timeout=60.0))
 
@@ -107,72 +107,74 @@ class RestApiSource(Source):
     ) -> None:
         _check_times(backfill_from, interval, look_back, overlap)
         template, pager = api.template, api.pager
-        responses = Responses(
-            api.schema, api.rows_at, None if pager is None else pager.key_chain, raw=raw, quarantine=quarantine
-        )
+        page_info_at = None if pager is None else pager.key_chain
+        try:
+            responses = Responses(api.schema, api.rows_at, page_info_at, raw=raw, quarantine=quarantine)
+        except ValueError as error:
+            raise ConfigurationError(f"the schema cannot be read from JSON: {error}") from None
         self.schema = responses.schema
         self.tags = SourceTags(template.host, template.path)
         self._services = services
         self._api = api
         self._backfill_from = backfill_from.astimezone(UTC)
         self._interval = interval
-        self._windows = Windows(look_back, template.dates, overlap, bounded=template.has_end)
+        self._windows = Windows(look_back, template.date_formats, overlap, bounded=template.has_end)
         if template.unknown_tokens:
             services.log.warning(
                 "the templates hold words that look like fields and are none; they are sent as they are",
-                words=", ".join(template.unknown_tokens),
+                words=", ".join(f"@{word}" for word in template.unknown_tokens),
             )
         self._reader = PageReader(template, self._windows, pager, responses, services.clock, services.log, held_bytes)
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read window after window, with a pause after each."""
         position = None if watermark is None else self._stored(watermark)
-        with closing(self._connect()) as connection:
+        with closing(self._connect()) as client:
             if position is not None and not position.complete:
-                yield from self._read(position, connection)
+                yield from self._read(position, client)
                 yield self._pause()
             last = None if position is None else position.window
             while True:
                 window = self._windows.next(last, self._services.clock.now())
                 if window is not None:
-                    yield from self._read(ReadPosition(window), connection)
+                    yield from self._read(WindowPosition(window), client)
                     last = window
                 yield self._pause()
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read one window, up to now; a backfill that resumes goes on in its own window."""
         if watermark is None:
-            position = ReadPosition(self._windows.backfill(self._backfill_from, self._services.clock.now()))
+            position = WindowPosition(self._windows.backfill(self._backfill_from, self._services.clock.now()))
         else:
             position = self._stored(watermark)
         if not position.complete:
-            with closing(self._connect()) as connection:
-                yield from self._read(position, connection)
+            with closing(self._connect()) as client:
+                yield from self._read(position, client)
 
     def end_backfill(self, begun: Watermark | None, watermark: Watermark | None) -> Watermark | None:
         """The first streaming window begins where the backfill's has ended."""
         return watermark
 
     def describe(self, watermark: Watermark) -> str:
-        return read_position(watermark).describe()
+        return WindowPosition.from_watermark(watermark).describe()
 
     def moment(self, watermark: Watermark) -> datetime | None:
-        position = read_position(watermark)
+        position = WindowPosition.from_watermark(watermark)
         return position.window.end if position.complete else position.window.start
 
-    def _read(self, position: ReadPosition, connection: Connection) -> Iterator[Batch | Wait]:
+    def _read(self, position: WindowPosition, client: ApiClient) -> Iterator[Batch | Wait]:
         clock, services = self._services.clock, self._services
         started = clock.monotonic()
         services.log.debug("reading a window", window=str(position.window), page=position.pages + 1)
-        yield from self._reader.read(position, connection)
+        yield from self._reader.read(position, client)
         services.metrics.with_tags(self.tags.metric_tags).gauge("poll.duration", clock.monotonic() - started)
 
-    def _stored(self, watermark: Watermark) -> ReadPosition:
-        position = read_position(watermark)
-        must_be_of(position, self._api.pager)
+    def _stored(self, watermark: Watermark) -> WindowPosition:
+        position = WindowPosition.from_watermark(watermark)
+        position.check_pager(self._api.pager)
         return position
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> ApiClient:
         api = self._api
         return connect(self._services, api.template.url, api.authorization, api.rate_limit, api.http)
 

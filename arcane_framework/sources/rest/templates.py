@@ -107,7 +107,7 @@ class RequestTemplate:
             raise ConfigurationError("the request cannot be made as it is configured:", problems)
 
     @cached_property
-    def dates(self) -> tuple[str, ...]:
+    def date_formats(self) -> tuple[str, ...]:
         """The formats of the dates that requests name."""
         return tuple(each.format for each in self.fields if each.type is not FieldType.RESPONSE_PAGE)
 

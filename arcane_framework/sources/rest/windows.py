@@ -28,13 +28,13 @@ class Windows:
 
     Attributes:
         look_back: How far the first streaming window reaches back when there is no stored position.
-        formats: The date formats of the requests: no window ends between two instants that they can name.
+        date_formats: The date formats of the requests: no window ends between two instants that they can name.
         overlap: How much earlier than its start a window is asked for.
         bounded: Whether requests name a window's end: one without length has nothing to give then.
     """
 
     look_back: timedelta
-    formats: tuple[str, ...] = ()
+    date_formats: tuple[str, ...] = ()
     overlap: timedelta = timedelta(0)
     bounded: bool = False
 
@@ -53,7 +53,7 @@ class Windows:
 
     def _ending(self, start: datetime, now: datetime) -> Window:
         # Never back in time: the clock may have been ahead when the last window ended.
-        return Window(start, max(start, truncate(now, self.formats)))
+        return Window(start, max(start, truncate(now, self.date_formats)))
 
 
 def instant_text(instant: datetime) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from arcane_framework import ConfigurationError, FatalStreamError
-from arcane_framework.sources.rest import CounterPager, OffsetPager, Pager, ResolverType, TokenPager, make_pager
+from arcane_framework.sources.rest import CounterPager, OffsetPager, Pager, TokenPager
+from arcane_framework.sources.rest.pagers import ResolverType, make_pager
 
 COUNTER = CounterPager(("TotalPages",))
 OFFSET = OffsetPager(("items",), 3)

@@ -394,9 +394,9 @@ def test_the_template_says_which_dates_and_pages_it_has() -> None:
         "https://api.example.org/",
         fields=(TemplatedField("a", FieldType.FILTER_DATE_FROM, "yyyy"), PAGE, in_body(BETWEEN_TO)),
     )
-    assert (template.dates, template.has_end, template.page_field) == (("yyyy", ISO), True, PAGE)
+    assert (template.date_formats, template.has_end, template.page_field) == (("yyyy", ISO), True, PAGE)
     plain = RequestTemplate("https://api.example.org/", fields=(FROM,))
-    assert (plain.dates, plain.has_end, plain.page_field) == ((ISO,), False, None)
+    assert (plain.date_formats, plain.has_end, plain.page_field) == ((ISO,), False, None)
 
 
 @pytest.mark.parametrize(

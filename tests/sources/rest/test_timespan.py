@@ -2,7 +2,7 @@
 
 import pytest
 
-from arcane_framework.sources.rest import parse_timespan
+from arcane_framework.sources.rest.timespan import parse_timespan
 
 
 @pytest.mark.parametrize(

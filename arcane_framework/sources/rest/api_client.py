@@ -1,4 +1,4 @@
-"""A run's connection to an API: requests with their authorization, and their end."""
+"""A run's client of an API: requests with their authorization, and their end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from typing import TypeVar
 
 from arcane_framework._core.services import Services
 from arcane_framework.http import Authorization, HttpRequest, HttpSettings, RateLimit, RateLimiter, Requester
-from arcane_framework.sources.rest.authentication import FixedHeaders, TokenAuthorization, TokenSettings
+from arcane_framework.sources.rest.authentication import TokenAuthorization, TokenSettings
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ApiClient:
     """What data is requested through, and what tokens are.
 
     Attributes:
         data: For data requests.
-        tokens: For token requests; None with fixed headers.
+        tokens: For token requests; None when the authorization needs none.
     """
 
     data: Requester
@@ -41,27 +41,15 @@ class Connection:
 def connect(
     services: Services,
     api_url: str,
-    authorization: FixedHeaders | TokenSettings,
+    authorization: Authorization | TokenSettings,
     rate_limit: RateLimit | None,
     settings: HttpSettings,
-) -> Connection:
-    """Make the connection of a run; nothing is sent yet. The caller closes it."""
-
-    def requester(url: str, limiter: RateLimiter | None, authorization: Authorization | None) -> Requester:
-        return Requester(
-            services.http(),
-            clock=services.clock,
-            wait=services.kill_switch.wait,
-            log=services.log,
-            metrics=services.metrics,
-            settings=settings,
-            trusted=[url],
-            limiter=limiter,
-            authorization=authorization,
-        )
-
+) -> ApiClient:
+    """Make the client of a run; nothing is sent yet. The caller closes it."""
+    tokens = None
+    if isinstance(authorization, TokenSettings):
+        tokens = Requester.of(services, settings, [authorization.url])
+        authorization = TokenAuthorization(authorization, tokens, services.clock)
     limiter = None if rate_limit is None else RateLimiter(rate_limit, services.clock)
-    if isinstance(authorization, FixedHeaders):
-        return Connection(requester(api_url, limiter, authorization), None)
-    tokens = requester(authorization.url, None, None)
-    return Connection(requester(api_url, limiter, TokenAuthorization(authorization, tokens, services.clock)), tokens)
+    data = Requester.of(services, settings, [api_url], limiter=limiter, authorization=authorization)
+    return ApiClient(data, tokens)

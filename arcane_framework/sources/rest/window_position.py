@@ -11,7 +11,7 @@ from arcane_framework.sources.rest.windows import Window, instant_text
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPosition:
+class WindowPosition:
     """A window, read as a whole or up to a page.
 
     Attributes:
@@ -26,14 +26,30 @@ class ReadPosition:
     next_page: Pointer | None = None
     resolver_type: str | None = None
 
+    @classmethod
+    def from_watermark(cls, watermark: Watermark) -> "WindowPosition":
+        """The position that `watermark` holds.
+
+        Raises:
+            FatalStreamError: It is none of this source.
+        """
+        try:
+            window = Window(_instant(watermark["from"]), _instant(watermark["to"]))
+            pages, pointer, resolver = watermark["pages"], watermark.get("next"), watermark.get("resolver")
+        except (KeyError, TypeError, ValueError):
+            raise _foreign() from None
+        if type(pages) is not int or not isinstance(pointer, (int, str, type(None))):
+            raise _foreign()
+        return cls(window, pages, pointer, resolver)
+
     @property
     def complete(self) -> bool:
         """Whether the window has been read as a whole."""
         return self.pages > 0 and self.next_page is None
 
-    def page_read(self, next_page: Pointer | None, pager: Pager | None) -> "ReadPosition":
+    def page_read(self, next_page: Pointer | None, pager: Pager | None) -> "WindowPosition":
         """The position after one more page."""
-        resolver = None if pager is None or next_page is None else str(pager.resolver_type)
+        resolver = None if pager is None or next_page is None else pager.name
         return replace(self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver)
 
     def watermark(self) -> dict[str, Any]:
@@ -47,40 +63,23 @@ class ReadPosition:
             found |= {"next": self.next_page, "resolver": self.resolver_type}
         return found
 
+    def check_pager(self, pager: Pager | None) -> None:
+        """Refuse to go on in the middle of a window whose pages were counted in another way.
+
+        Raises:
+            ConfigurationError: Names both ways.
+        """
+        now = None if pager is None else pager.name
+        if self.next_page is not None and self.resolver_type != now:
+            raise ConfigurationError(
+                f"the stored position is in the middle of a window ({self.describe()}) that was read with the page "
+                f"resolver {self.resolver_type}, and the spec says {now or 'that there is none'}: set "
+                "pageResolverConfiguration back until that window has been read, or run a new backfill"
+            )
+
     def describe(self) -> str:
         """In words, without the token, which may be a secret."""
         return f"{self.window}" if self.complete else f"{self.window}, page {self.pages}"
-
-
-def read_position(watermark: Watermark) -> ReadPosition:
-    """The position that `watermark` holds.
-
-    Raises:
-        FatalStreamError: It is none of this source.
-    """
-    try:
-        window = Window(_instant(watermark["from"]), _instant(watermark["to"]))
-        pages, pointer, resolver = watermark["pages"], watermark.get("next"), watermark.get("resolver")
-    except (KeyError, TypeError, ValueError):
-        raise _foreign() from None
-    if type(pages) is not int or not isinstance(pointer, (int, str, type(None))):
-        raise _foreign()
-    return ReadPosition(window, pages, pointer, resolver)
-
-
-def must_be_of(position: ReadPosition, pager: Pager | None) -> None:
-    """Refuse to go on in the middle of a window whose pages were counted in another way.
-
-    Raises:
-        ConfigurationError: Names both ways.
-    """
-    now = None if pager is None else str(pager.resolver_type)
-    if position.next_page is not None and position.resolver_type != now:
-        raise ConfigurationError(
-            f"the stored position is in the middle of a window ({position.describe()}) that was read with the page "
-            f"resolver {position.resolver_type}, and the spec says {now or 'that there is none'}: set "
-            "pageResolverConfiguration back until that window has been read, or run a new backfill"
-        )
 
 
 def _instant(text: str) -> datetime:

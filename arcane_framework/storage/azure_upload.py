@@ -1,0 +1,160 @@
+"""An object being staged as uncommitted blocks."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from uuid import uuid4
+
+from azure.storage.blob import BlobBlock, BlockState
+
+from arcane_framework._core.errors import FatalStreamError
+from arcane_framework._core.storage import PublishHandle, StagedUpload
+
+BLOCK_BYTES = 8 << 20
+MAX_BLOCKS = 50_000
+BLOCKS_IN_MEMORY = 3
+"""Of one upload: those being sent and the one being filled."""
+
+SendBlock = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHandle:
+    """What a publish handle says: `blocks` blocks of this nonce, staged for the object `name`, `size` bytes in all."""
+
+    name: str
+    nonce: str
+    blocks: int
+    size: int
+
+    def to_json(self) -> PublishHandle:
+        """The publish handle."""
+        return {"blob": self.name, "nonce": self.nonce, "blocks": self.blocks, "bytes": self.size}
+
+    @classmethod
+    def of(cls, handle: PublishHandle) -> "BlockHandle":
+        """Read a publish handle back.
+
+        Raises:
+            FatalStreamError: It is not one of a container on Azure.
+        """
+        name, nonce, blocks, size = (handle.get(key) for key in ("blob", "nonce", "blocks", "bytes"))
+        if (
+            isinstance(name, str)
+            and isinstance(nonce, str)
+            and isinstance(blocks, int)
+            and isinstance(size, int)
+            and 0 <= blocks <= MAX_BLOCKS
+        ):
+            return cls(name, nonce, blocks, size)
+        raise FatalStreamError(f"{dict(handle)!r} is not a publish handle of a container on Azure")
+
+    def block_list(self) -> list[BlobBlock]:
+        """The blocks in order; only uncommitted ones, so that nothing is ever published twice."""
+        return [BlobBlock(block_id(self.nonce, index), BlockState.UNCOMMITTED) for index in range(self.blocks)]
+
+
+def block_id(nonce: str, index: int) -> str:
+    """A block's id: uploads under one name share a namespace, and all of its ids must be equally long."""
+    return f"{nonce}-{index:06d}"
+
+
+def nonce_of(identifier: str) -> str:
+    """The nonce in a block's id; all of it when it is another tool's."""
+    return identifier.rpartition("-")[0] or identifier
+
+
+class BlockUpload(StagedUpload):
+    """Sends full blocks on threads of its own, at most three in memory; a single block is sent by `finish`.
+
+    `abort` forgets the blocks that were sent: the service removes them after a week. It cannot do more, see
+    `AzureBlobStorage.abort`.
+    """
+
+    def __init__(self, name: str, send: SendBlock, block_bytes: int = BLOCK_BYTES) -> None:
+        self._name = name
+        self._send = send
+        self._block_bytes = block_bytes
+        self._nonce = uuid4().hex
+        self._buffer: bytearray | None = bytearray()
+        self._pool: ThreadPoolExecutor | None = None
+        self._sending: set[Future[None]] = set()
+        self._blocks = 0
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """See `StagedUpload.write`; blocks while too much is in memory. An error of an earlier block comes up here."""
+        rest = memoryview(data).cast("B")
+        taken = rest.nbytes
+        while rest:
+            buffer = self._open_buffer()
+            # Only now, so that an upload of just one block needs no threads.
+            if len(buffer) == self._block_bytes:
+                self._send_in_background()
+                buffer = self._open_buffer()
+            piece = rest[: self._block_bytes - len(buffer)]
+            buffer += piece
+            rest = rest[len(piece) :]
+        self._open_buffer()
+        self._size += taken
+        return taken
+
+    def finish(self) -> PublishHandle:
+        """See `StagedUpload.finish`."""
+        buffer = self._open_buffer()
+        try:
+            if buffer:
+                block, self._buffer = bytes(buffer), bytearray()
+                self._send(self._next_block(), block)
+            self._wait_until(0)
+        except BaseException:
+            self.abort()
+            raise
+        self._close()
+        return BlockHandle(self._name, self._nonce, self._blocks, self._size).to_json()
+
+    def abort(self) -> None:
+        """See `StagedUpload.abort`; waits for the blocks that are being sent."""
+        for sending in self._sending:
+            sending.cancel()
+        self._close()
+
+    def _send_in_background(self) -> None:
+        try:
+            # While the block is copied there are two of it.
+            self._wait_until(BLOCKS_IN_MEMORY - 2)
+            block, self._buffer = bytes(self._open_buffer()), bytearray()
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(BLOCKS_IN_MEMORY - 1, "arcane-azure-upload")
+            self._sending.add(self._pool.submit(self._send, self._next_block(), block))
+        except BaseException:
+            self.abort()
+            raise
+
+    def _wait_until(self, at_most: int) -> None:
+        while True:
+            done = {sending for sending in self._sending if sending.done()}
+            self._sending -= done
+            for sending in done:
+                sending.result()
+            if len(self._sending) <= at_most:
+                return
+            wait(self._sending, return_when=FIRST_COMPLETED)
+
+    def _next_block(self) -> str:
+        if self._blocks == MAX_BLOCKS:
+            raise FatalStreamError(f"{self._name} has more than {MAX_BLOCKS} blocks; choose smaller parts")
+        self._blocks += 1
+        return block_id(self._nonce, self._blocks - 1)
+
+    def _close(self) -> None:
+        self._buffer = None
+        self._sending = set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
+
+    def _open_buffer(self) -> bytearray:
+        if self._buffer is None:
+            raise ValueError(f"{self._name} is finished or aborted; nothing can be written to it")
+        return self._buffer

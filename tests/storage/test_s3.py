@@ -1,0 +1,209 @@
+"""What S3 has otherwise than a disk: requests, pages, ranges, parts, uploads of other folders."""
+
+import io
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
+from arcane_framework._core.storage import Storage
+from arcane_framework.storage.s3 import S3Storage
+from arcane_framework.storage.s3_upload import IN_FLIGHT, PART_BYTES
+from tests.storage.s3_server import Fault, S3Server
+
+
+@pytest.fixture
+def storage(s3: S3Server) -> S3Storage:
+    return s3.storage()
+
+
+def staged(storage: Storage) -> list[str]:
+    return [found.name for found in storage.staged()]
+
+
+def test_a_probe_costs_three_requests_in_a_new_folder_and_two_later(s3: S3Server, storage: S3Storage) -> None:
+    with s3.counted() as asked:
+        storage.probe()
+    assert asked == ["ListObjectsV2", "PutObject", "PutObject"]
+    with s3.counted() as asked:
+        storage.probe()
+    assert asked == ["ListObjectsV2", "PutObject"]
+
+
+def test_a_server_that_ignores_the_condition_is_refused(s3: S3Server, storage: S3Storage) -> None:
+    s3.faults.append(Fault("PutObject", times=9, status=200))
+    with pytest.raises(ConfigurationError) as raised:
+        storage.probe()
+    assert str(raised.value) == (
+        f"{storage.location}: the server does not honour conditional writes (If-None-Match), so that two runners "
+        "could overwrite each other's commits; use a server that does"
+    )
+
+
+def test_a_part_costs_three_requests(s3: S3Server, storage: S3Storage) -> None:
+    storage.probe()
+    with s3.counted() as asked:
+        upload = storage.stage("data/part-1")
+        upload.write(b"x")
+        assert storage.publish("data/part-1", upload.finish(), 1)
+    assert asked == ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"]
+
+
+def test_large_uploads_are_sent_in_parts_a_few_at_a_time(s3: S3Server, storage: S3Storage) -> None:
+    most, now, lock = 0, 0, threading.Lock()
+    real = storage._client.upload_part
+
+    def counting(**request: object) -> object:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        try:
+            return real(**request)
+        finally:
+            with lock:
+                now -= 1
+
+    upload = storage.stage("data/part-1")
+    upload._client = type("Client", (), {"upload_part": staticmethod(counting)})()
+    content = bytes(range(256)) * (1 << 12) * 37
+    for first in range(0, len(content), 3_000_000):
+        upload.write(content[first : first + 3_000_000])
+    handle = upload.finish()
+    assert most == IN_FLIGHT
+    parts = handle["parts"]
+    assert isinstance(parts, list)
+    assert len(parts) == -(-len(content) // PART_BYTES)
+    assert storage.publish("data/part-1", handle, len(content))
+    assert storage.read("data/part-1") == content
+
+
+def test_a_listing_is_lazy_and_goes_on_over_pages(s3: S3Server, storage: S3Storage) -> None:
+    for n in range(1003):
+        storage._client.put_object(Bucket=storage._bucket, Key=f"lake/data/{n:05}", Body=b"")
+    with s3.counted() as asked:
+        listing = storage.list("data")
+        assert asked == []
+        assert next(listing).name == "data/00000"
+    assert asked == ["ListObjectsV2"]
+    assert [found.name for found in storage.list()] == [f"data/{n:05}" for n in range(1003)]
+
+
+def test_what_other_tools_leave_in_a_folder_is_passed_over_when_it_has_no_usable_name(storage: S3Storage) -> None:
+    for key in ("lake/", "lake/data/", "lake/data//x", "lake/data/ok", "lake2/x", "lake"):
+        storage._client.put_object(Bucket=storage._bucket, Key=key, Body=b"")
+    assert [found.name for found in storage.list()] == ["data/ok"]
+
+
+def test_a_bucket_itself_can_be_the_folder(s3: S3Server) -> None:
+    storage = s3.storage(prefix="")
+    storage.probe()
+    storage.create("data/x", b"")
+    storage.stage("data/part-1").finish()
+    assert [found.name for found in storage.list()] == ["data/x"]
+    assert staged(storage) == ["part-1"]
+    assert storage.folder("data").read("x") == b""
+
+
+def test_a_name_too_long_for_the_folder_is_refused(storage: S3Storage) -> None:
+    name = "x" * 1022
+    with pytest.raises(ConfigurationError, match=r"is longer than the 1024 bytes that S3 allows; choose a shorter loc"):
+        storage.stat(name)
+    with pytest.raises(ConfigurationError, match=r"is not valid Unicode; choose another name$"):
+        storage.stat("\udc80")
+
+
+def test_parquet_is_read_with_few_requests(s3: S3Server, storage: S3Storage) -> None:
+    table = pa.table({name: pa.array(range(200_000)) for name in "abcd"})
+    target = io.BytesIO()
+    pq.write_table(table, target, row_group_size=50_000, compression="none", use_dictionary=False)
+    storage.replace("data/x.parquet", target.getvalue())
+    with s3.counted() as asked, storage.open("data/x.parquet") as stream:
+        assert pq.read_table(stream, pre_buffer=False).equals(table)
+    assert len(asked) <= 12, asked
+    with s3.counted() as asked, storage.open("data/x.parquet") as stream:
+        assert pq.ParquetFile(stream).metadata.num_rows == 200_000
+    assert asked == ["HeadObject", "GetObject"]
+
+
+def test_reading_on_asks_for_ever_larger_ranges(s3: S3Server, storage: S3Storage) -> None:
+    content = bytes(range(256)) * 4096 * 40
+    storage.replace("x", content)
+    with s3.counted() as asked, storage.open("x") as stream:
+        assert b"".join(iter(lambda: stream.read(100_000), b"")) == content
+        assert stream.read(1) == b""
+    assert len(asked) <= 8, asked
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_noticed(s3: S3Server, storage: S3Storage) -> None:
+    storage.replace("x", b"a" * 3_000_000)
+    with storage.open("x") as stream:
+        stream.read(10)
+        storage.replace("x", b"b" * 3_000_000)
+        stream.seek(2_500_000)
+        with pytest.raises(TransientStreamError, match=r"cannot read x: the object was changed meanwhile \("):
+            stream.read(10)
+
+
+def test_an_upload_of_a_folder_below_is_not_taken_for_garbage(storage: S3Storage) -> None:
+    storage.stage("data/part-1").finish()
+    storage.folder("orders/a").stage("data/part-2").finish()
+    storage.folder("orders/a/b").stage("part-3").finish()
+    assert staged(storage) == ["part-1"]
+    assert staged(storage.folder("orders/a")) == ["part-2"]
+    assert staged(storage.folder("orders/a/b")) == ["part-3"]
+
+
+def test_an_upload_of_a_sibling_that_begins_alike_is_not_taken_for_garbage(storage: S3Storage) -> None:
+    storage.folder("orders2").stage("data/part-1").finish()
+    assert staged(storage.folder("orders")) == []
+
+
+def test_a_staged_name_of_its_own_is_garbage_after_the_upload_is_gone(storage: S3Storage) -> None:
+    upload = storage.stage("backfill/x.COMPLETED", staged_as="part-7")
+    handle = upload.finish()
+    storage._client.abort_multipart_upload(
+        Bucket=storage._bucket, Key="lake/backfill/x.COMPLETED", UploadId=handle["upload"]
+    )
+    assert staged(storage) == ["part-7"]
+    for found in storage.staged():
+        storage.abort(found.handle)
+    assert staged(storage) == []
+
+
+def test_a_foreign_object_in_the_staging_area_is_named(storage: S3Storage) -> None:
+    storage._client.put_object(Bucket=storage._bucket, Key="lake/_arcane/stage/notes.txt", Body=b"hello")
+    with pytest.raises(FatalStreamError, match=r"/lake/_arcane/stage/notes.txt is no staged object of ours: move it"):
+        storage.staged()
+
+
+def test_what_is_staged_is_published_under_its_own_name_only(storage: S3Storage) -> None:
+    handle = storage.stage("data/part-1").finish()
+    with pytest.raises(FatalStreamError, match=r"data/part-1 is staged and cannot be published as data/part-2$"):
+        storage.publish("data/part-2", handle, 0)
+
+
+def test_an_upload_that_another_runner_has_removed_ends_the_run_for_now(storage: S3Storage) -> None:
+    upload = storage.stage("data/part-1")
+    upload.write(b"x")
+    for found in storage.staged():
+        storage.abort(found.handle)
+    with pytest.raises(TransientStreamError) as raised:
+        upload.finish()
+    assert str(raised.value) == (
+        f"{storage.location}: cannot write data/part-1: what was staged is gone; another runner may have removed it "
+        "(NoSuchUpload)"
+    )
+
+
+def test_an_upload_whose_part_fails_is_aborted(s3: S3Server, storage: S3Storage) -> None:
+    s3.faults.append(Fault("UploadPart", times=9, status=403, code="AccessDenied"))
+    upload = storage.stage("data/part-1")
+    with pytest.raises(ConfigurationError, match="cannot write data/part-1: access is denied"):
+        upload.write(b"x" * PART_BYTES * 4)
+        upload.finish()
+    with pytest.raises(ValueError, match="is finished or aborted"):
+        upload.write(b"x")
+    assert staged(storage) == []
