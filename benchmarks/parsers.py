@@ -5,11 +5,9 @@
 
 import json
 import os
-import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,28 +20,14 @@ from benchmarks.child import Stopwatch, peak_memory, run_child, scratch_folder
 from benchmarks.figures import Figure, Scale
 from benchmarks.parser_candidates import CANDIDATES, CHAIN, Parser
 from benchmarks.parser_cases import Case, cases
+from benchmarks.rest_pages import SCHEMA
+from benchmarks.rest_pages import rows as rest_rows
 
 RIGHT, REFUSED, WRONG, CRASH = "right", "refused", "**WRONG**", "**crash**"
 VERDICTS = (RIGHT, REFUSED, WRONG, CRASH)
 PAGE_ROWS = 10_000
 THREADS = 2
 PAGES = 8
-SCHEMA = pa.schema(
-    {
-        "id": pa.int64(),
-        "customer": pa.int64(),
-        "reference": pa.int64(),
-        "price": pa.float64(),
-        "quantity": pa.int32(),
-        "rate": pa.float64(),
-        "active": pa.bool_(),
-        "country": pa.string(),
-        "name": pa.string(),
-        "note": pa.string(),
-        "created": pa.timestamp("us", "UTC"),
-        "day": pa.date32(),
-    }
-)
 RAW = pa.schema([pa.field("row", pa.large_string(), nullable=False)])
 
 
@@ -142,30 +126,8 @@ def raw_mode(body: bytes) -> pa.RecordBatch:
 
 def page(rows: int) -> bytes:
     """A response with rows of 12 columns."""
-    parts = (json.dumps(row).encode() for row in _rows(rows))
+    parts = (json.dumps(row).encode() for row in rest_rows(1, rows))
     return b'{"page": 1, "total": 100, "result": {"rows": [' + b",".join(parts) + b"]}}"
-
-
-def _rows(count: int) -> Iterator[dict[str, Any]]:
-    chance = random.Random(1)
-    first = datetime(2024, 1, 1, tzinfo=UTC)
-    for number in range(count):
-        bits = chance.getrandbits(64)
-        created = first + timedelta(milliseconds=number * 997)
-        yield {
-            "id": number,
-            "customer": bits % 1_000_000_007,
-            "reference": bits >> 2,
-            "price": round(chance.random() * 1000, 2),
-            "quantity": bits % 101,
-            "rate": chance.random(),
-            "active": bits % 2 == 0,
-            "country": ("DK", "DE", "US", "SE")[bits % 4],
-            "name": f"name {number} {bits:016x}",
-            "note": None if bits % 3 else f"a note on {bits % 10_007}",
-            "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "day": (first + timedelta(days=bits % 2000)).date().isoformat(),
-        }
 
 
 def _spent(parse: Parser, body: bytes) -> dict[str, float]:

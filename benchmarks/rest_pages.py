@@ -94,16 +94,17 @@ def _make_pages(folder: Path, page_rows: int, totals: tuple[int, ...], different
     for total in totals:
         folder.joinpath(str(total)).mkdir()
     for number in range(1, different + 1):
-        rows = msgspec.json.encode(list(_rows(number, page_rows)))
+        text = msgspec.json.encode(list(rows(number, page_rows)))
         for total in totals:
             if number <= total:
                 file = folder / str(total) / str(number)
-                file.write_bytes(b'{"page":%d,"totalPages":%d,"result":{"rows":%b}}' % (number, total, rows))
+                file.write_bytes(b'{"page":%d,"totalPages":%d,"result":{"rows":%b}}' % (number, total, text))
                 for again in range(number + different, total + 1, different):
                     os.link(file, file.with_name(str(again)))
 
 
-def _rows(page: int, count: int) -> Iterator[dict[str, Any]]:
+def rows(page: int, count: int) -> Iterator[dict[str, Any]]:
+    """The rows of a page, as its JSON text holds them."""
     chance = random.Random(page)
     for number in range((page - 1) * count + 1, page * count + 1):
         bits = chance.getrandbits(64)

@@ -20,7 +20,8 @@ from arcane_framework import FromEnvironment, Grouping, SinkContext, SpecModel
 from arcane_framework.hosting import environment, metrics
 from arcane_framework.plugins import rest_api
 from arcane_framework.sinks import ParquetSettings, PartitionField, PartLayout, Segments
-from arcane_framework.sources.rest import FieldType, Placement, ResolverType
+from arcane_framework.sources.rest import FieldType, Placement
+from arcane_framework.sources.rest.pagers import ResolverType
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 MODULES: Final = (

@@ -8,6 +8,7 @@ import copy
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from http import HTTPStatus
 from itertools import groupby
 from typing import BinaryIO, Self, TypeVar, cast
 from urllib.parse import urlsplit
@@ -17,7 +18,12 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
+from arcane_framework._core.errors import (
+    ConfigurationError,
+    FatalStreamError,
+    OutcomeUnknownError,
+    TransientStreamError,
+)
 from arcane_framework._core.storage import PublishHandle, StagedObject, Storage, StoredObject, check_name
 from arcane_framework.storage.azure_errors import EXISTS, NO_BLOCKS, asked, code_of, host_is_unknown
 from arcane_framework.storage.azure_reader import FIRST_BYTES, RangedReader
@@ -69,7 +75,7 @@ class AzureBlobStorage(Storage):
         self._block_bytes = block_bytes
 
     def probe(self) -> None:
-        """See `Storage.probe`. Five requests: a listing, two creates and a delete; the container is never created."""
+        """See `Storage.probe`. Four requests: a listing, two creates and a delete; the container is never created."""
         name = "/".join((*self._base, *STAGE, f"probe-{uuid4().hex}"))
         try:
             self._ask("list the folder", lambda: next(iter(self._pages("", 1)), None))
@@ -80,15 +86,21 @@ class AzureBlobStorage(Storage):
                     f"{self.location}: there is no host {host}; check the account's name and the endpoint"
                 ) from None
             raise
+        action = "write to the folder"
         try:
-            created = self._put_if_absent(name, b"\0", "write to the folder")
-            if not created or self._put_if_absent(name, b"\0", "write to the folder"):
-                raise ConfigurationError(
-                    f"{self.location}: the server does not honour conditional writes (If-None-Match: *), "
-                    "so two runners could overwrite each other's commits; use Azure Blob Storage itself"
-                )
+            honoured = self._put_if_absent(name, b"\0", action)
+        except OutcomeUnknownError:
+            self._remove(name)
+            raise
+        try:
+            honoured = honoured and not self._put_if_absent(name, b"\0", action)
         finally:
-            self._ask("delete from the folder", lambda: self._delete(name))
+            self._remove(name)
+        if not honoured:
+            raise ConfigurationError(
+                f"{self.location}: the server does not honour conditional writes (If-None-Match: *), "
+                "so two runners could overwrite each other's commits; use Azure Blob Storage itself"
+            )
 
     def folder(self, name: str) -> Self:
         """See `Storage.folder`."""
@@ -117,21 +129,17 @@ class AzureBlobStorage(Storage):
         """See `Storage.open`. One request gets the first 64 KiB; a later read fails if the object has changed."""
         blob = self._blob(name)
 
-        def begin() -> tuple[BlobProperties, bytes] | None:
-            stream = _unless_missing(lambda: blob.download_blob(offset=0, length=FIRST_BYTES, max_concurrency=1))
-            return None if stream is None else (stream.properties, stream.readall())
-
-        begun = self._ask(f"read {name}", begin)
+        begun = self._ask(f"read {name}", lambda: _unless_missing(lambda: _begin(blob)))
         if begun is None or _is_folder(begun[0]):
             raise FileNotFoundError(f"{self.location}: there is no {name}")
-        properties, start = begun
+        properties, size, start = begun
         etag = properties.etag
 
         def fetch(offset: int, length: int) -> bytes:
             return self._fetch(blob, name, etag, offset, length)
 
         # The cast: a buffered reader is what `open(path, "rb")` gives, too.
-        return cast(BinaryIO, io.BufferedReader(RangedReader(fetch, properties.size, start), _BUFFER_BYTES))
+        return cast(BinaryIO, io.BufferedReader(RangedReader(fetch, size, start), _BUFFER_BYTES))
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`; one request up to 32 MiB."""
@@ -242,6 +250,9 @@ class AzureBlobStorage(Storage):
 
         return asked(self.location, action, put, once=True)
 
+    def _remove(self, key: str) -> None:
+        self._ask("delete from the folder", lambda: self._delete(key))
+
     def _delete(self, key: str) -> None:
         _unless_missing(self._client.get_blob_client(key).delete_blob)
 
@@ -322,6 +333,20 @@ def _commit(blob: BlobClient, staged: BlockHandle) -> str | None:
             raise
         return code
     return None
+
+
+def _begin(blob: BlobClient) -> tuple[BlobProperties, int, bytes]:
+    """Properties, size and first bytes of an object."""
+    try:
+        stream = blob.download_blob(offset=0, length=FIRST_BYTES, max_concurrency=1)
+    except HttpResponseError as error:
+        # An empty object has no ranges.
+        if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        properties = blob.get_blob_properties()
+        return properties, properties.size, b""
+    content_range = cast(str, stream.properties.content_range)
+    return stream.properties, int(content_range.rpartition("/")[2]), stream.readall()
 
 
 def _uncommitted(blob: BlobClient) -> list[tuple[str, int]]:

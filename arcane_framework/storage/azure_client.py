@@ -1,11 +1,13 @@
 """Makes a client of azure-storage-blob: credential, bounded retries, TLS. Imported only when a location needs it."""
 
+import base64
 import random
 from typing import Any
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
 from azure.core.pipeline.transport import HttpTransport
 from azure.storage.blob import ContainerClient, ExponentialRetry
+from pydantic import SecretStr
 
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework.storage.azure_settings import ACCOUNT, KEY, SAS_TOKEN, AzureAccess, AzureSettings
@@ -73,7 +75,7 @@ def _credential(location: str, access: AzureAccess) -> AzureNamedKeyCredential |
     if access.key is not None:
         if access.account is None:
             raise ConfigurationError(f"{location}: {KEY[0]} needs the account's name in {ACCOUNT[0]}")
-        return AzureNamedKeyCredential(access.account, access.key.get_secret_value())
+        return AzureNamedKeyCredential(access.account, _checked_key(location, access.key))
     if access.sas_token is not None:
         return AzureSasCredential(access.sas_token.get_secret_value().lstrip("?"))
     try:
@@ -84,3 +86,14 @@ def _credential(location: str, access: AzureAccess) -> AzureNamedKeyCredential |
             "or install azure-identity to use the identity of the Pod"
         ) from None
     return DefaultAzureCredential()
+
+
+def _checked_key(location: str, key: SecretStr) -> str:
+    text = key.get_secret_value()
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ConfigurationError(
+            f"{location}: the account's key is not Base64; copy it again from the portal"
+        ) from None
+    return text

@@ -39,7 +39,10 @@ _CONFIGURATION = {
         "the credential was refused; check that the key or token belongs to this account and has not expired, "
         "and that this machine's clock is right"
     ),
-    "AuthorizationFailure": f"{_DENIED}; check the account's network rules, too",
+    "AuthorizationFailure": (
+        "access is denied; check that the key or token belongs to this account and has not expired, "
+        "and the account's network rules"
+    ),
     "AuthorizationPermissionMismatch": _DENIED,
     "AuthorizationProtocolMismatch": "the SAS token allows another protocol only; use an https endpoint",
     "AuthorizationResourceTypeMismatch": "the SAS token is for other resources; it needs srt=co, or sr=c",

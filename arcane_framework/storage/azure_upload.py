@@ -104,6 +104,7 @@ class BlockUpload(StagedUpload):
         buffer = self._open_buffer()
         try:
             if buffer:
+                self._wait_until(BLOCKS_IN_MEMORY - 2)
                 block, self._buffer = bytes(buffer), bytearray()
                 self._send(self._next_block(), block)
             self._wait_until(0)

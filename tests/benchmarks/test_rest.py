@@ -57,7 +57,7 @@ def test_pages_are_the_same_bytes_each_time_and_are_made_once(folder: Path, tmp_
 def test_pages_that_were_not_finished_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_pages, "ROOT", tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(rest_pages, "_rows", lambda page, count: iter([object()]))
+        patch.setattr(rest_pages, "rows", lambda page, count: iter([object()]))
         with pytest.raises(TypeError):
             pages_folder(5, (1,), 1)
     assert len(list(pages_folder(5, (1,), 1).joinpath("1").iterdir())) == 1

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,8 +23,9 @@ from arcane_framework import BackfillState, Batch
 from arcane_framework.commits import StreamState
 from arcane_framework.storage import LocalStorage
 from examples.demo import command_name, one_liners
-from examples.flights_data import LAST_DAY, NEW_YEARS_EVE, archive_path, flights_between, read_blocks
+from examples.flights_data import LAST_DAY, NEW_YEARS_EVE, flights_between, read_blocks
 from examples.flights_plugin import FlightsContext, FlightsSource
+from tests.examples.flights_check import differences
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "examples.flights", "--folder"]
@@ -116,24 +116,8 @@ def test_a_command_has_its_folder_where_a_shell_would_find_another(
 
 def test_the_files_hold_exactly_the_rows_of_the_data_set(demo: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = demo
-    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(archive_path()), str(tmp_path)], check=True)
-    csv = tmp_path / "flights.csv"
-    query = f"""
-        WITH data AS (
-                 SELECT COLUMNS(* EXCLUDE time_hour), epoch(rtrim(time_hour, 'Z')::TIMESTAMP)
-                 FROM read_csv('{csv}', all_varchar = true, nullstr = 'NA')
-             ),
-             lake AS (
-                 SELECT COLUMNS(* EXCLUDE time_hour)::VARCHAR, epoch(time_hour)
-                 FROM read_parquet('{folder}/flights/[bd]*/**/part-*.parquet')
-             )
-        SELECT (SELECT count(*) FROM lake), (SELECT count(*) FROM data),
-               (SELECT count(*) FROM (FROM data EXCEPT ALL FROM lake)),
-               (SELECT count(*) FROM (FROM lake EXCEPT ALL FROM data))
-    """
-    with duckdb.connect() as connection:
-        found = connection.execute(query).fetchall()
-    assert found == [(336_776, 336_776, 0, 0)]
+    found = differences(f"{folder}/flights/[bd]*/**/part-*.parquet", tmp_path)
+    assert found == (336_776, 336_776, 0, 0)
 
 
 def test_the_one_liners_that_the_demo_shows_count_all_flights(demo: tuple[Path, str]) -> None:

@@ -91,6 +91,14 @@ class S3Server:
         clients = None if changes else self.clients
         return S3Storage(self.bucket(), prefix, self.settings(**changes), clients)
 
+    def fill(self, bucket: str, keys: Iterable[str]) -> None:
+        """Put empty objects, past the protocol."""
+        from moto.s3.models import s3_backends
+
+        (backend,) = [found["aws"] for found in s3_backends.values() if bucket in found["aws"].buckets]
+        for key in keys:
+            backend.put_object(bucket, key, b"")
+
     @contextmanager
     def counted(self) -> Iterator[list[str]]:
         """The operations that are asked for meanwhile."""
@@ -119,7 +127,7 @@ class S3Server:
         if not fault.status:
             _hang_up(environ)
         with suppress(Exception):
-            environ["wsgi.input"].read()
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response(f"{fault.status} Fault", [("Content-Type", "application/xml"), *fault.headers])
         text = f"<Error><Code>{fault.code}</Code><Message>canary-text</Message>{fault.body}</Error>"
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]

@@ -81,8 +81,7 @@ def test_large_uploads_are_sent_in_parts_a_few_at_a_time(s3: S3Server, storage: 
 
 
 def test_a_listing_is_lazy_and_goes_on_over_pages(s3: S3Server, storage: S3Storage) -> None:
-    for n in range(1003):
-        storage._client.put_object(Bucket=storage._bucket, Key=f"lake/data/{n:05}", Body=b"")
+    s3.fill(storage._bucket, [f"lake/data/{n:05}" for n in range(1003)])
     with s3.counted() as asked:
         listing = storage.list("data")
         assert asked == []
@@ -201,8 +200,8 @@ def test_an_upload_that_another_runner_has_removed_ends_the_run_for_now(storage:
 def test_an_upload_whose_part_fails_is_aborted(s3: S3Server, storage: S3Storage) -> None:
     s3.faults.append(Fault("UploadPart", times=9, status=403, code="AccessDenied"))
     upload = storage.stage("data/part-1")
+    upload.write(b"x" * PART_BYTES)
     with pytest.raises(ConfigurationError, match="cannot write data/part-1: access is denied"):
-        upload.write(b"x" * PART_BYTES * 4)
         upload.finish()
     with pytest.raises(ValueError, match="is finished or aborted"):
         upload.write(b"x")

@@ -20,7 +20,7 @@ def storage(s3: S3Server) -> Storage:
 )
 def test_a_handle_of_another_kind_of_storage_is_refused(storage: Storage, handle: dict[str, str]) -> None:
     for call in (lambda: storage.publish("a", handle, 0), lambda: storage.abort(handle)):
-        with pytest.raises(FatalStreamError, match="is not a publish handle of S3$"):
+        with pytest.raises(FatalStreamError, match=r"is not a publish handle of S3$"):
             call()
 
 

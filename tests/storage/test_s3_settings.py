@@ -152,11 +152,20 @@ def test_an_endpoint_that_only_the_sdk_knows_is_found_out(monkeypatch: pytest.Mo
 
 
 def _url(settings: S3Settings) -> str:
+    """Where a request would go."""
     keys: dict[str, Any] = {"access_key": "id", "secret_key": SecretStr("word")}
     given = {name: getattr(settings, name) for name in ("endpoint", "region", "path_style")}
-    client = build_clients(S3Settings(**given, **keys), "s3://my-lake").retrying
-    url: str = client.generate_presigned_url("get_object", Params={"Bucket": "my-lake", "Key": "a"})
-    return url.partition("?")[0]
+    client = build_clients(S3Settings(**given, **keys), "s3://my-lake").single
+    urls: list[str] = []
+
+    def stop(request: Any, **_: Any) -> None:
+        urls.append(request.url)
+        raise KeyboardInterrupt
+
+    client.meta.events.register("before-send.s3", stop)
+    with pytest.raises(KeyboardInterrupt):
+        client.get_object(Bucket="my-lake", Key="a")
+    return urls[0]
 
 
 def test_certificates_are_checked_even_if_a_variable_of_the_sdk_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
