@@ -10,6 +10,7 @@ from azure.storage.blob import ContainerClient, ExponentialRetry
 from pydantic import SecretStr
 
 from arcane_framework._core.errors import ConfigurationError
+from arcane_framework.storage.azure_errors import tls_is_refused
 from arcane_framework.storage.azure_settings import ACCOUNT, KEY, SAS_TOKEN, AzureAccess, AzureSettings
 
 MAX_PAUSE_SECONDS = 15.0
@@ -25,6 +26,12 @@ class BoundedRetry(ExponentialRetry):
         super().__init__(retry_total=retries)
         self.connect_retries = self.read_retries = self.status_retries = retries
         self._first = first
+
+    def increment(self, settings: dict[str, Any], request: Any, response: Any = None, error: Any = None) -> bool:
+        """Called by the SDK after a failure; whether to repeat the request."""
+        if error is not None and tls_is_refused(error):
+            return False
+        return super().increment(settings, request, response, error)
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
         """Called by the SDK with the number of attempts so far."""

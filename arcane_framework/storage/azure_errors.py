@@ -123,7 +123,7 @@ def _answer(what: str, error: HttpResponseError, *, once: bool) -> ArcaneError:
 
 def _no_answer(what: str, error: AzureError, *, once: bool) -> ArcaneError:
     causes = _causes(error)
-    if any(isinstance(cause, SSLError) for cause in causes):
+    if tls_is_refused(error):
         return ConfigurationError(
             f"{what}: the server's certificate or TLS version is refused; "
             "check the endpoint, or name the certificates to trust in AZURE_STORAGE_CA_BUNDLE"
@@ -135,6 +135,11 @@ def _no_answer(what: str, error: AzureError, *, once: bool) -> ArcaneError:
     if once and isinstance(error, (ServiceRequestError, ServiceResponseError)):
         return OutcomeUnknownError(f"{what}: the answer was lost, it is not known whether it was done")
     return TransientStreamError(f"{what}: the connection failed or the answer was cut off")
+
+
+def tls_is_refused(error: BaseException) -> bool:
+    """Whether the connection failed on the server's certificate or TLS version, which no repetition changes."""
+    return any(isinstance(cause, SSLError) for cause in _causes(error))
 
 
 def host_is_unknown(host: str) -> bool:

@@ -15,6 +15,9 @@ MAX_BLOCKS = 50_000
 BLOCKS_IN_MEMORY = 3
 """Of one upload: those being sent and the one being filled."""
 
+SMALL_BYTES = 64 << 10
+"""Pieces below are gathered, or a block of very small ones would be mostly objects."""
+
 SendBlock = Callable[[str, bytes], None]
 
 
@@ -64,6 +67,37 @@ def nonce_of(identifier: str) -> str:
     return identifier.rpartition("-")[0] or identifier
 
 
+class _Block:
+    """A block being filled, out of pieces that are joined once. Whole `bytes` objects are kept and not copied."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+        self._pieces: list[bytes | bytearray] = []
+
+    def add(self, piece: memoryview) -> None:
+        self.nbytes += piece.nbytes
+        whole = piece.obj
+        if isinstance(whole, bytes) and len(whole) == piece.nbytes >= SMALL_BYTES:
+            self._pieces.append(whole)
+        elif piece.nbytes >= SMALL_BYTES:
+            self._pieces.append(bytes(piece))
+        else:
+            self._add_small(piece)
+
+    def _add_small(self, piece: memoryview) -> None:
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, bytearray) and len(last) < SMALL_BYTES:
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece))
+
+    def take(self) -> bytes:
+        """Its bytes; it is empty afterwards."""
+        pieces, self._pieces, self.nbytes = self._pieces, [], 0
+        only = pieces[0] if len(pieces) == 1 else None
+        return only if isinstance(only, bytes) else b"".join(pieces)
+
+
 class BlockUpload(StagedUpload):
     """Sends full blocks on threads of its own, at most three in memory; a single block is sent by `finish`.
 
@@ -76,7 +110,7 @@ class BlockUpload(StagedUpload):
         self._send = send
         self._block_bytes = block_bytes
         self._nonce = uuid4().hex
-        self._buffer: bytearray | None = bytearray()
+        self._block: _Block | None = _Block()
         self._pool: ThreadPoolExecutor | None = None
         self._sending: set[Future[None]] = set()
         self._blocks = 0
@@ -87,26 +121,24 @@ class BlockUpload(StagedUpload):
         rest = memoryview(data).cast("B")
         taken = rest.nbytes
         while rest:
-            buffer = self._open_buffer()
+            block = self._open_block()
             # Only now, so that an upload of just one block needs no threads.
-            if len(buffer) == self._block_bytes:
-                self._send_in_background()
-                buffer = self._open_buffer()
-            piece = rest[: self._block_bytes - len(buffer)]
-            buffer += piece
+            if block.nbytes == self._block_bytes:
+                self._send_in_background(block)
+            piece = rest[: self._block_bytes - block.nbytes]
+            block.add(piece)
             rest = rest[len(piece) :]
-        self._open_buffer()
+        self._open_block()
         self._size += taken
         return taken
 
     def finish(self) -> PublishHandle:
         """See `StagedUpload.finish`."""
-        buffer = self._open_buffer()
+        block = self._open_block()
         try:
-            if buffer:
+            if block.nbytes:
                 self._wait_until(BLOCKS_IN_MEMORY - 2)
-                block, self._buffer = bytes(buffer), bytearray()
-                self._send(self._next_block(), block)
+                self._send(self._next_block(), block.take())
             self._wait_until(0)
         except BaseException:
             self.abort()
@@ -120,14 +152,13 @@ class BlockUpload(StagedUpload):
             sending.cancel()
         self._close()
 
-    def _send_in_background(self) -> None:
+    def _send_in_background(self, block: _Block) -> None:
         try:
-            # While the block is copied there are two of it.
+            # While the block's pieces are joined there are two of it.
             self._wait_until(BLOCKS_IN_MEMORY - 2)
-            block, self._buffer = bytes(self._open_buffer()), bytearray()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(BLOCKS_IN_MEMORY - 1, "arcane-azure-upload")
-            self._sending.add(self._pool.submit(self._send, self._next_block(), block))
+            self._sending.add(self._pool.submit(self._send, self._next_block(), block.take()))
         except BaseException:
             self.abort()
             raise
@@ -149,13 +180,13 @@ class BlockUpload(StagedUpload):
         return block_id(self._nonce, self._blocks - 1)
 
     def _close(self) -> None:
-        self._buffer = None
+        self._block = None
         self._sending = set()
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
 
-    def _open_buffer(self) -> bytearray:
-        if self._buffer is None:
+    def _open_block(self) -> _Block:
+        if self._block is None:
             raise ValueError(f"{self._name} is finished or aborted; nothing can be written to it")
-        return self._buffer
+        return self._block

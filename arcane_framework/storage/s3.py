@@ -14,9 +14,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
-from functools import cached_property
 from typing import Any, BinaryIO, Self, cast
 
+from arcane_framework._core.clock import Clock, SystemClock
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.storage import (
     MAX_NAME_BYTES,
@@ -28,7 +28,7 @@ from arcane_framework._core.storage import (
 )
 from arcane_framework.storage.s3_commit import complete_once, create_once
 from arcane_framework.storage.s3_errors import MISSING, error_code, plain_errors
-from arcane_framework.storage.s3_reader import S3Reader, body_again
+from arcane_framework.storage.s3_reader import S3Reader, body_again, body_of
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -71,6 +71,7 @@ class _Connection:
     lock: threading.Lock = field(default_factory=threading.Lock)
     staging: set[str] = field(default_factory=set)
     probed: set[str] = field(default_factory=set)
+    sender: PartSender = field(default_factory=PartSender)
     built: S3Clients | None = None
 
     @property
@@ -79,10 +80,6 @@ class _Connection:
             if self.built is None:
                 self.built = build_clients(self.settings, self.location)
             return self.built
-
-    @cached_property
-    def sender(self) -> PartSender:
-        return PartSender()
 
 
 class S3Storage(Storage):
@@ -93,7 +90,13 @@ class S3Storage(Storage):
     """
 
     def __init__(
-        self, bucket: str, prefix: str = "", settings: S3Settings | None = None, clients: S3Clients | None = None
+        self,
+        bucket: str,
+        prefix: str = "",
+        settings: S3Settings | None = None,
+        *,
+        clients: S3Clients | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Nothing is touched before the first call.
 
@@ -102,6 +105,7 @@ class S3Storage(Storage):
             prefix: The folder in it, without slashes at the ends; empty for the bucket itself.
             settings: Endpoint, region, credentials; by default what the SDK finds.
             clients: To be used instead of clients made of `settings`.
+            clock: For the pauses between attempts; the machine's by default.
 
         Raises:
             ConfigurationError: The bucket's name or the prefix cannot be used.
@@ -113,6 +117,7 @@ class S3Storage(Storage):
         self._bucket = bucket
         self._base = "/".join(object_path(prefix)) if prefix else ""
         self.location = f"s3://{bucket}/{self._base}".rstrip("/")
+        self._clock = clock or SystemClock()
         self._connection = _Connection(settings or S3Settings(), self.location, built=clients)
 
     def probe(self) -> None:
@@ -164,7 +169,7 @@ class S3Storage(Storage):
         if found is None:
             raise self._not_found(name)
         target = {**self._target(name), "IfMatch": f'"{found.etag}"'}
-        reader = S3Reader(self._client, target, found.size, self.location, name)
+        reader = S3Reader(self._client, target, found.size, self.location, name, self._clock)
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 16))
 
     def read(self, name: str) -> bytes:
@@ -178,11 +183,9 @@ class S3Storage(Storage):
                 if error_code(error) in MISSING:
                     return None
                 raise
-            with answer["Body"] as body:
-                content: bytes = body.read()
-            return content
+            return body_of(answer)
 
-        content = body_again(whole, self.location, f"read {name}")
+        content = body_again(whole, self.location, f"read {name}", self._clock)
         if content is None:
             raise self._not_found(name)
         return content
@@ -190,7 +193,7 @@ class S3Storage(Storage):
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage.create`. Tries again by itself when the server says that nothing has happened."""
         target = self._target(name)
-        return create_once(self._connection.clients.single, target, data, self.location, name)
+        return create_once(self._connection.clients.single, target, data, self.location, name, self._clock)
 
     def replace(self, name: str, data: bytes) -> None:
         """See `Storage.replace`."""
@@ -241,10 +244,13 @@ class S3Storage(Storage):
             there = self.stat(name)
             if there is not None and there.size != size:
                 raise wrong_size(self.location, name, there.size, size)
+            if there is not None and staged.has_marker:
+                # Tokens share a name, so that this one may still be staged behind the other.
+                abort_upload(self._client, {**target, "UploadId": staged.upload})
             return there is not None
 
         with plain_errors(self.location, f"publish {name}"):
-            published = complete_once(complete, is_there, self.location, name)
+            published = complete_once(complete, is_there, self.location, name, self._clock)
             self._forget(staged)
         return published
 

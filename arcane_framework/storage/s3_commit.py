@@ -1,10 +1,9 @@
 """The two conditional steps of a commit on S3: creating an object once, and completing an upload once."""
 
-import random
-import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import OutcomeUnknownError, TransientStreamError
 from arcane_framework.storage.s3_errors import (
     CONFLICT,
@@ -16,14 +15,13 @@ from arcane_framework.storage.s3_errors import (
     was_not_connected,
     was_sent,
 )
+from arcane_framework.storage.s3_pauses import pause
 
 ATTEMPTS: Final = 6
 """With the pauses between them, about six seconds."""
 
-_T = TypeVar("_T")
 
-
-def create_once(client: Any, target: dict[str, str], data: bytes, location: str, name: str) -> bool:
+def create_once(client: Any, target: dict[str, str], data: bytes, location: str, name: str, clock: Clock) -> bool:
     """Put an object if there is none. `client` must not repeat requests by itself.
 
     A repeated request finds the object that its own first try has made, and would call it somebody else's;
@@ -36,29 +34,33 @@ def create_once(client: Any, target: dict[str, str], data: bytes, location: str,
         OutcomeUnknownError: A request was sent, and it is not known whether it happened.
     """
     uncertain = False
-    for attempt in range(ATTEMPTS):
-        pause(attempt)
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             client.put_object(**target, Body=data, IfNoneMatch="*")
         except Exception as error:
-            code = error_code(error)
+            code, sent = error_code(error), was_sent(error)
             if code in EXISTS and not uncertain:
                 return False
-            if code in EXISTS or (was_sent(error) and not code):
-                raise _unknown(location, name) from None
             # What a server in between says of a failure does not tell what the one behind it has done.
-            uncertain = uncertain or (was_sent(error) and code not in THROTTLED)
-            if not (was_sent(error) or code in CONFLICT | THROTTLED or was_not_connected(error)):
+            uncertain = uncertain or (sent and code not in THROTTLED)
+            again = sent or code in CONFLICT | THROTTLED or was_not_connected(error)
+            lost = code in EXISTS or (sent and not code)
+            if lost or (uncertain and attempt == ATTEMPTS):
+                raise OutcomeUnknownError(
+                    f"{location}: it is not known whether {name} was created: the answer was lost"
+                ) from None
+            if not again or attempt == ATTEMPTS:
                 with plain_errors(location, f"create {name}"):
                     raise
         else:
             return True
-    if uncertain:
-        raise _unknown(location, name)
-    raise TransientStreamError(f"{location}: cannot create {name}: the server refused it {ATTEMPTS} times")
+        pause(clock, attempt)
+    raise AssertionError("the last attempt returns or raises")
 
 
-def complete_once(complete: Callable[[bool], None], is_there: Callable[[], bool], location: str, name: str) -> bool:
+def complete_once(
+    complete: Callable[[bool], None], is_there: Callable[[], bool], location: str, name: str, clock: Clock
+) -> bool:
     """Complete an upload; idempotent, so requests may be repeated.
 
     Args:
@@ -66,13 +68,13 @@ def complete_once(complete: Callable[[bool], None], is_there: Callable[[], bool]
         is_there: Whether the object is there; raises when it is another one.
         location: For messages.
         name: For messages.
+        clock: For the pauses between attempts.
 
     Returns:
         True when the object is there; False when there is neither an upload nor an object.
     """
     conditional = True
-    for attempt in range(ATTEMPTS):
-        pause(attempt)
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             complete(conditional)
         except Exception as error:
@@ -87,14 +89,5 @@ def complete_once(complete: Callable[[bool], None], is_there: Callable[[], bool]
             conditional = code != "NotImplemented"
         else:
             return True
+        pause(clock, attempt)
     raise TransientStreamError(f"{location}: cannot publish {name}: the server refused it {ATTEMPTS} times")
-
-
-def pause(attempt: int) -> None:
-    """Wait before another attempt; real time, also in tests that run in virtual time."""
-    if attempt:
-        time.sleep(random.uniform(0.05, 0.1) * 2**attempt)  # noqa: S311 - spreads load, keeps no secret
-
-
-def _unknown(location: str, name: str) -> OutcomeUnknownError:
-    return OutcomeUnknownError(f"{location}: it is not known whether {name} was created: the answer was lost")

@@ -97,7 +97,10 @@ def was_not_connected(error: Exception) -> bool:
 
 def translated(message: str, error: Exception) -> ArcaneError | None:
     """The package's error for one of the SDK's: `message`, a colon, the reason; None for an error of others."""
-    if not any(kind.__module__.startswith("botocore.") for kind in type(error).__mro__):
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if "urllib3" in modules:
+        return TransientStreamError(f"{message}: the connection broke off")
+    if "botocore" not in modules:
         return None
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -173,7 +176,6 @@ def _failure(error: Exception) -> tuple[type[ArcaneError], str]:
         sdk.ProxyConnectionError,
         sdk.ResponseStreamingError,
         sdk.IncompleteReadError,
-        sdk.ChecksumMismatchError,
     )
     if isinstance(error, (*streaming, sdk.FlexibleChecksumError)):
         return TransientStreamError, "the connection broke off"

@@ -1,12 +1,13 @@
 """Reading an object of S3 in ranges."""
 
 import io
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import TransientStreamError
 from arcane_framework.storage.s3_errors import plain_errors
+from arcane_framework.storage.s3_pauses import pause
 
 SMALLEST_READ: Final = 1 << 20
 LARGEST_READ: Final = 16 << 20
@@ -17,16 +18,27 @@ BODY_ATTEMPTS: Final = 4
 _T = TypeVar("_T")
 
 
-def body_again(read: Callable[[], _T], location: str, action: str) -> _T:
+def body_again(read: Callable[[], _T], location: str, action: str, clock: Clock) -> _T:
     """Run `read`, which gets an answer and reads its body, again when the body breaks off: the SDK does not."""
-    for attempt in range(BODY_ATTEMPTS - 1):
+    for attempt in range(1, BODY_ATTEMPTS):
         try:
             with plain_errors(location, action):
                 return read()
         except TransientStreamError:
-            time.sleep(0.05 * 4**attempt)
+            pause(clock, attempt)
     with plain_errors(location, action):
         return read()
+
+
+def body_of(answer: Mapping[str, Any]) -> bytes:
+    """The whole body of an answer; one that breaks off is one of the SDK's errors."""
+    body = answer["Body"]
+    try:
+        # Not by `with`: that gives the connection itself, which does not check the length.
+        content: bytes = body.read()
+    finally:
+        body.close()
+    return content
 
 
 class S3Reader(io.RawIOBase):
@@ -35,13 +47,14 @@ class S3Reader(io.RawIOBase):
     Errors are the package's own. An object that is replaced meanwhile is a `TransientStreamError`.
     """
 
-    def __init__(self, client: Any, target: dict[str, str], size: int, location: str, name: str) -> None:
+    def __init__(self, client: Any, target: dict[str, str], size: int, location: str, name: str, clock: Clock) -> None:
         super().__init__()
         self._client = client
         self._target = target
         self._size = size
         self._location = location
         self._name = name
+        self._clock = clock
         self._position = 0
         self._block = b""
         self._block_start = 0
@@ -82,13 +95,12 @@ class S3Reader(io.RawIOBase):
         first = self._position
         last = min(first + max(min(wanted, LARGEST_READ), self._ahead), self._size) - 1
         self._block = b""
-        self._block = body_again(lambda: self._range(first, last), self._location, f"read {self._name}")
+        self._block = body_again(lambda: self._range(first, last), self._location, f"read {self._name}", self._clock)
         self._block_start = first
 
     def _range(self, first: int, last: int) -> bytes:
         answer = self._client.get_object(**self._target, Range=f"bytes={first}-{last}")
-        with answer["Body"] as body:
-            content: bytes = body.read()
+        content = body_of(answer)
         if len(content) != last - first + 1:
             raise TransientStreamError(
                 f"{self._location}: cannot read {self._name}: the answer is not the range asked for"

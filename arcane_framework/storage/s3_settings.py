@@ -133,16 +133,15 @@ def build_clients(settings: S3Settings, location: str) -> S3Clients:
         session = botocore.session.Session()
         # None would let an empty variable of the SDK switch certificate checks off.
         verify = settings.ca_bundle or session.get_config_variable("ca_bundle") or True
-        path_style = settings.path_style
-        if path_style == "auto":
+        if settings.path_style == "auto":
             # The SDK's own variables and files may name a server, too.
-            url = (
-                settings.endpoint or _client(session, settings, verify, path_style=False, attempts=1).meta.endpoint_url
-            )
-            path_style = not _is_aws(url)
+            url = settings.endpoint or _client(session, settings, verify, "auto", attempts=1).meta.endpoint_url
+            addressing = "auto" if _is_aws(url) else "path"
+        else:
+            addressing = "path" if settings.path_style else "virtual"
         return S3Clients(
-            retrying=_client(session, settings, verify, path_style=path_style, attempts=settings.attempts),
-            single=_client(session, settings, verify, path_style=path_style, attempts=1),
+            retrying=_client(session, settings, verify, addressing, attempts=settings.attempts),
+            single=_client(session, settings, verify, addressing, attempts=1),
         )
 
 
@@ -153,12 +152,12 @@ def _silence_sdk() -> None:
         logger.setLevel(logging.WARNING)
 
 
-def _client(session: Any, settings: S3Settings, verify: str | bool, *, path_style: bool, attempts: int) -> Any:
+def _client(session: Any, settings: S3Settings, verify: str | bool, addressing: str, attempts: int) -> Any:
     from botocore.config import Config
 
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3={"addressing_style": addressing},
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=settings.connect_seconds,
         read_timeout=settings.read_seconds,

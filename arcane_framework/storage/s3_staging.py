@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.storage import check_name
 from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code
+from arcane_framework.storage.s3_reader import body_of
 from arcane_framework.storage.s3_upload import StagedKey
 from arcane_framework.storage.staging_area import STAGE, TEMPORARY_PREFIX
 
@@ -77,7 +78,7 @@ class StagingArea:
 
     def _marker(self, name: str) -> StagedKey | None:
         try:
-            content = json.loads(self._client.get_object(**self._target(name))["Body"].read())
+            content = json.loads(body_of(self._client.get_object(**self._target(name))))
         except ValueError:
             content = None
         except Exception as error:

@@ -59,7 +59,9 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[Any]:
     """An S3 server, one for each worker."""
-    module = pytest.importorskip("tests.storage.s3_server", reason="moto[server] is not installed", exc_type=ImportError)
+    module = pytest.importorskip(
+        "tests.storage.s3_server", reason="moto[server] is not installed", exc_type=ImportError
+    )
     with module.running_server() as server:
         yield server
 

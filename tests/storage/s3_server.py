@@ -1,9 +1,10 @@
 """An S3 server on loopback, and faults between it and its clients."""
 
 import logging
+import math
 import socket
+import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
+from arcane_framework._core.clock import SystemClock
 from arcane_framework.storage.s3 import S3Storage
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 
@@ -50,11 +52,19 @@ class Fault:
     before: Callable[[], object] | None = None
 
 
+class QuickClock(SystemClock):
+    """Waits ten milliseconds at most."""
+
+    def wait_for(self, predicate: Callable[[], bool], until: float | None = None) -> bool:
+        return super().wait_for(predicate, min(until or math.inf, self.monotonic() + 0.01))
+
+
 @dataclass
 class S3Server:
     """The server of moto behind a lock: its check and its write are two steps, those of S3 are one."""
 
     port: int = 0
+    scheme: str = "http"
     requests: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     app: Any = None
@@ -62,7 +72,7 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def settings(self, **changes: Any) -> S3Settings:
         given: dict[str, Any] = {
@@ -89,7 +99,7 @@ class S3Server:
     def storage(self, prefix: str = "lake", **changes: Any) -> S3Storage:
         """A storage in a new bucket, with the server's own clients unless settings are changed."""
         clients = None if changes else self.clients
-        return S3Storage(self.bucket(), prefix, self.settings(**changes), clients)
+        return S3Storage(self.bucket(), prefix, self.settings(**changes), clients=clients, clock=QuickClock())
 
     def fill(self, bucket: str, keys: Iterable[str]) -> None:
         """Put empty objects, past the protocol."""
@@ -115,7 +125,7 @@ class S3Server:
             return self._answer(environ, start_response)
         if fault.before is not None:
             fault.before()
-        time.sleep(fault.seconds)
+        threading.Event().wait(fault.seconds)
         if fault.cut is not None:
             return _cut(self._answer(environ, start_response), fault.cut, environ)
         if not (fault.happens or fault.status):
@@ -126,11 +136,11 @@ class S3Server:
                 return answer
         if not fault.status:
             _hang_up(environ)
-        with suppress(Exception):
+        if not fault.happens:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response(f"{fault.status} Fault", [("Content-Type", "application/xml"), *fault.headers])
         text = f"<Error><Code>{fault.code}</Code><Message>canary-text</Message>{fault.body}</Error>"
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" or fault.status == 200 else [text.encode()]
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
         with self.lock:
@@ -167,15 +177,16 @@ def operation_of(environ: Environ) -> str:
 
 
 @contextmanager
-def running_server() -> Iterator[S3Server]:
-    """A server on a port of its own."""
+def running_server(tls: ssl.SSLContext | None = None) -> Iterator[S3Server]:
+    """A server on a port of its own, with `tls` over TLS."""
     from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = S3Server(app=create_backend_app("s3"))
-    http = make_server("127.0.0.1", 0, server, threaded=True)
+    http = make_server("127.0.0.1", 0, server, threaded=True, ssl_context=tls)
     server.port = http.server_port
+    server.scheme = "http" if tls is None else "https"
     thread = threading.Thread(target=lambda: http.serve_forever(poll_interval=0.05), daemon=True)
     thread.start()
     try:

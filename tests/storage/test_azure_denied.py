@@ -42,7 +42,10 @@ def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(ConfigurationError) as raised:
         call()
     assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None
+    context = raised.value.__context__
+    # A cause that is suppressed is not shown, but whoever pickles or walks errors finds it.
+    assert context is None or raised.value.__suppress_context__
+    assert not type(context).__module__.startswith(("azure", "requests", "urllib3"))
     return str(raised.value)
 
 
@@ -145,14 +148,11 @@ def settings_with_canaries(endpoint: str) -> list[AzureSettings]:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_no_credential_comes_out_at_debug(
-    azurite: Azurite, reachable: bool, container: ContainerClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_credential_comes_out_at_debug(azurite: Azurite, reachable: bool, container: ContainerClient) -> None:
     written = io.StringIO()
     with fault_proxy(azurite.url) as proxy:
         endpoint = f"{proxy.url}/{ACCOUNT}"
-        if reachable:
-            texts = _failures(written, endpoint, container.container_name)
+        texts = _failures(written, endpoint, container.container_name) if reachable else []
     if not reachable:
         texts = _failures(written, endpoint, container.container_name)
     output = written.getvalue() + "".join(texts)

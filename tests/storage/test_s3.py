@@ -1,17 +1,21 @@
 """What S3 has otherwise than a disk: requests, pages, ranges, parts, uploads of other folders."""
 
 import io
+import ssl
 import threading
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import trustme
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
 from arcane_framework._core.storage import Storage
-from arcane_framework.storage.s3 import S3Storage
+from arcane_framework.storage.s3 import S3Storage, open_s3
+from arcane_framework.storage.s3_settings import build_clients, s3_settings
 from arcane_framework.storage.s3_upload import IN_FLIGHT, PART_BYTES
-from tests.storage.s3_server import Fault, S3Server
+from tests.storage.s3_server import Fault, S3Server, running_server
 
 
 @pytest.fixture
@@ -172,6 +176,14 @@ def test_a_staged_name_of_its_own_is_garbage_after_the_upload_is_gone(storage: S
     assert staged(storage) == []
 
 
+def test_a_token_that_is_there_already_leaves_nothing_staged(storage: S3Storage) -> None:
+    for seq in (1, 2):
+        upload = storage.stage("backfill/x.COMPLETED", staged_as=f"part-{seq}")
+        upload.write(b"0")
+        assert storage.publish("backfill/x.COMPLETED", upload.finish(), 1)
+    assert staged(storage) == []
+
+
 def test_a_foreign_object_in_the_staging_area_is_named(storage: S3Storage) -> None:
     storage._client.put_object(Bucket=storage._bucket, Key="lake/_arcane/stage/notes.txt", Body=b"hello")
     with pytest.raises(FatalStreamError, match=r"/lake/_arcane/stage/notes.txt is no staged object of ours: move it"):
@@ -195,6 +207,29 @@ def test_an_upload_that_another_runner_has_removed_ends_the_run_for_now(storage:
         f"{storage.location}: cannot write data/part-1: what was staged is gone; another runner may have removed it "
         "(NoSuchUpload)"
     )
+
+
+def test_everything_works_over_tls_with_an_authority_of_its_own(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with running_server(context) as server:
+        variables = {"AWS_ENDPOINT_URL": server.url, "AWS_CA_BUNDLE": str(tmp_path / "ca.pem")}
+        keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "word"}
+        settings = s3_settings({**variables, **keys})
+        clients = build_clients(settings, "s3://my-lake")
+        clients.retrying.create_bucket(Bucket="my-lake")
+        storage = open_s3("s3://my-lake/x", settings)
+        storage.probe()
+        assert storage.create("log/1", b"one")
+        content = bytes(range(256)) * (1 << 12) * 9
+        upload = storage.stage("data/part-1")
+        upload.write(content)
+        assert storage.publish("data/part-1", upload.finish(), len(content))
+        assert storage.read("data/part-1") == content
+        clients.retrying.close()
+        clients.single.close()
 
 
 def test_an_upload_whose_part_fails_is_aborted(s3: S3Server, storage: S3Storage) -> None:

@@ -14,7 +14,7 @@ def storage(s3: S3Server) -> Storage:
     return s3.storage("lake/100%/a b")
 
 
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # type: ignore[no-redef]
     "handle",
     [{}, {"stage": 1}, {"stage": "a"}, {"stage": "a", "key": "a"}, {"stage": "a", "key": "a", "upload": ""}],
 )
