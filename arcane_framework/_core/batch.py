@@ -41,12 +41,14 @@ class Batch:
         quarantined: Rows set aside before `watermark`.
         last: Set by the graph on a batch without rows that says that the source has ended by itself. It
             travels with the batches, so that an operator that ends a backfill early is not taken for its end.
+        prompt: The watermark is worth a commit soon although no rows came with it: the one before may not last.
     """
 
     data: pa.RecordBatch
     watermark: Watermark | None = None
     quarantined: tuple[QuarantinedRow, ...] = ()
     last: bool = False
+    prompt: bool = False
 
     @property
     def num_rows(self) -> int:

@@ -252,8 +252,9 @@ class Delivery:
 
     def _due(self) -> float:
         """When what the last watermark covers has to be committed."""
-        rows = self._ledger.covered or self._ledger.quarantined
-        return self._last_commit + (self._grouping.within if rows else self._grouping.idle)
+        ledger = self._ledger
+        soon = ledger.covered or ledger.quarantined or ledger.prompt
+        return self._last_commit + (self._grouping.within if soon else self._grouping.idle)
 
     def _set_timer(self) -> None:
         if self._ledger.watermark is None or self._rows_written() > self._ledger.covered:

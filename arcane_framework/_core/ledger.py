@@ -25,6 +25,7 @@ class Ledger:
         rows: Rows since the last commit.
         covered: How many of them the last watermark covers.
         watermark: The last watermark since the last commit; None when there was none.
+        prompt: One of the watermarks since the last commit is worth a commit without rows.
         quarantined: Rows set aside that the last watermark covers.
         quarantined_bytes: Bytes of all rows set aside since the last commit.
     """
@@ -44,6 +45,7 @@ class Ledger:
         self._nbytes: int = sum(piece.nbytes for piece in left)
         self.covered = 0
         self.watermark: Watermark | None = None
+        self.prompt = False
         self.quarantined: list[QuarantinedRow] = []
         self._holding = self._holds_rows
 
@@ -74,6 +76,7 @@ class Ledger:
         self.quarantined_bytes += raw_bytes(batch.quarantined)
         if batch.watermark is not None:
             self.watermark = batch.watermark
+            self.prompt = self.prompt or batch.prompt
             self.cover_all()
         if self._holding and self.full:
             self._holding = False

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -203,7 +204,7 @@ class _Joined:
             return batch
         self._between = None
         self._vector[reader.name] = {"watermark": dict(batch.watermark)}
-        return Batch(batch.data, self._snapshot(), batch.quarantined)
+        return replace(batch, watermark=self._snapshot())
 
     def _ended(self, reader: _Reader) -> Iterator[Batch]:
         """A part has been read to its end: its last rows are covered, a resumed backfill leaves it out."""

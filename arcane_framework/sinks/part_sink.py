@@ -84,7 +84,19 @@ class PartSink(Sink):
         self._restore_token()
         self._write_metadata()
         self._write_schema(run.schema)
-        return log.position
+        return self._resumable(log.position)
+
+    def _resumable(self, position: Position) -> Position:
+        """The position without an unfinished backfill of another file format: two formats are never mixed."""
+        newest, backfill = self._opened.log.newest, position.backfill
+        if newest is None or backfill is None or backfill.state is not BackfillState.RUNNING:
+            return position
+        if self._opened.run.stream.mode is not Mode.BACKFILL:
+            return position
+        since = newest.backfill_since
+        parts = (entry.name for entry in self._opened.storage.list(layout.BACKFILL))
+        others = any((layout.part_seq(name) or 0) >= since and not name.endswith(self.suffix) for name in parts)
+        return position.model_copy(update={"backfill": None}) if others else position
 
     def begin_backfill(self, position: Position) -> None:
         log = self._opened.log

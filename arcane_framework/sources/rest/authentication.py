@@ -12,6 +12,7 @@ from arcane_framework.http import HttpRequest, Requester, check_headers, check_u
 
 AUTHORIZATION = "Authorization"
 MAX_SKEW_SECONDS = 60.0
+MAX_DIGITS = 15
 SKEW_SHARE = 0.1
 """A token is renewed this much of its life, but at most a minute, before its end."""
 
@@ -148,7 +149,7 @@ class TokenAuthorization:
     def _read(self, body: bytes | None) -> tuple[str, float]:
         try:
             answer = json.loads(body or b"")
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # also for a number of more digits than Python will read
             answer = None
         if not isinstance(answer, dict):
             raise FatalStreamError(
@@ -171,9 +172,9 @@ class TokenAuthorization:
             return self._settings.lifetime
         value = answer.get(name)
         # Some endpoints put the number in quotes.
-        if isinstance(value, str) and value.isascii() and value.isdigit():
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
             value = int(value)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 10**MAX_DIGITS:
             raise FatalStreamError(
                 "the token request: the answer has no number of seconds in the property that "
                 "ARCANE__EXPIRATIONPERIODPROPERTYNAME names"

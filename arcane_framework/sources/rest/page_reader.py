@@ -20,6 +20,9 @@ from arcane_framework.sources.rest.windows import Windows
 PARSE_WORKERS = 2
 """Parsers release the interpreter's lock for most of their time; a third gains nothing beside fetching and writing."""
 
+EMPTY_PAGES = 10
+"""So many empty pages in a row, and still more to come, are worth a word."""
+
 SAME_PAGES = 10
 """So many equal pages in a row, none of them empty, are taken for an API that does not look at the page."""
 
@@ -120,11 +123,12 @@ class _Fetching:
         while True:
             text = self._fetch(request, page, resumed)
             self._has_array = self._has_array or text.rows is not None
-            page = self._next_page(page, text)
-            self._position = position = self._position.page_read(page, pager)
+            page, total = self._next_page(page, text)
+            self._position = position = self._position.page_read(page, pager, total)
             # Before the position is passed on: one whose next page cannot be asked for must not be stored.
             following = None if page is None else self._request(page)
-            if not self._work.put(_Parsing(self._reader.responses, text, position), text.nbytes) or following is None:
+            stored = None if self._loops.suspicious else position
+            if not self._work.put(_Parsing(self._reader.responses, text, stored), text.nbytes) or following is None:
                 break
             request, resumed = following, False
         if not self._has_array:
@@ -157,16 +161,33 @@ class _Fetching:
                 ) from None
             raise
 
-    def _next_page(self, page: Pointer | None, text: PageText) -> Pointer | None:
-        pager = self._reader.pager
+    def _next_page(self, page: Pointer | None, text: PageText) -> tuple[Pointer | None, int | None]:
+        """The page after `page`, and the number of pages as far as it is known."""
+        pager, known = self._reader.pager, self._position.total
         if pager is None or page is None:
-            return None
+            return None, None
+        said = pager.total(text.page_info)
+        if said is None and known is not None and not (text.has_rows or text.no_content):
+            # Announced by a page before: this is no empty page, but an answer about something else.
+            raise TransientStreamError(
+                f"{self._what}: the answer has neither rows nor {'.'.join(pager.key_chain)}, although the page was "
+                "announced. It is asked for again by the next run"
+            )
+        total = known if said is None else said
         try:
-            following = pager.after(page, text.page_info, has_rows=text.has_rows)
-            self._loops.check(following, text)
-        except (FatalStreamError, TransientStreamError) as error:
-            raise type(error)(f"{self._what}: {error}") from None
-        return following
+            following = pager.after(page, text.page_info, has_rows=text.has_rows, total=total)
+            self._loops.check(following, text, endless=total is None)
+        except FatalStreamError as error:
+            raise FatalStreamError(f"{self._what}: {error}") from None
+        if self._loops.empty == EMPTY_PAGES:
+            self._warn_of_empty_pages()
+        return following, total
+
+    def _warn_of_empty_pages(self) -> None:
+        self._reader.log.warning(
+            f"the last {EMPTY_PAGES} pages of {self._position.window} had no rows, and the API announces more: "
+            "resolverPropertyKeyChain may name the number of rows instead of the number of pages"
+        )
 
     def _warn_of_no_array(self) -> None:
         place = ".".join(self._reader.responses.rows_at)
@@ -187,23 +208,42 @@ class _Parsing:
 
     responses: Responses
     text: PageText
-    position: WindowPosition
+    position: WindowPosition | None
 
     def __call__(self) -> Batch:
         batch = self.responses.parse(self.text)
-        return replace(batch, watermark=self.position.watermark())
+        if self.position is None:
+            return batch
+        # The end of a window behind a page that has named another one: that page's token may not live long.
+        prompt = not self.text.has_rows and self.position.complete and self.position.pages > 1
+        return replace(batch, watermark=self.position.watermark(), prompt=prompt)
 
 
 class _LoopGuard:
-    """Notices when a window's pages go round in a circle."""
+    """Notices when a window's pages go round in a circle.
+
+    Attributes:
+        empty: Pages without rows since the last one with some.
+    """
 
     def __init__(self, pointer: Pointer | None) -> None:
         self._tokens = {hash(pointer)} if isinstance(pointer, str) else set()
         self._last = (0, 0)
         self._same = 0
+        self.empty = 0
 
-    def check(self, following: Pointer | None, text: PageText) -> None:
+    @property
+    def suspicious(self) -> bool:
+        """Whether the newest page is like the one before: it is not stored until another one has come."""
+        return self._same > 1
+
+    def check(self, following: Pointer | None, text: PageText, *, endless: bool) -> None:
         """Look at a page that has been read.
+
+        Args:
+            following: The page after it.
+            text: What it holds.
+            endless: Nothing says how many pages there are.
 
         Raises:
             FatalStreamError: Going on would never end.
@@ -216,7 +256,8 @@ class _LoopGuard:
                     "Correct resolverPropertyKeyChain, or the API"
                 )
             self._tokens.add(token)
-        if following is None or not text.has_rows:
+        self.empty = 0 if text.has_rows else self.empty + 1
+        if following is None or not text.has_rows or not endless:
             self._same = 0
             return
         rows = text.rows or b""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
-from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework.schema.json_document import is_empty_array, kind_of
 
 MAX_SCALAR_BYTES = 1 << 16
@@ -45,17 +45,23 @@ class Pager(Protocol):
         """The pointer of a window's first page."""
         ...
 
-    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+    def total(self, found: bytes | None) -> int | None:
+        """The number of a window's pages, if a response says it and `after` wants to be told the latest."""
+        ...
+
+    def after(
+        self, pointer: Pointer, found: bytes | None, *, has_rows: bool, total: int | None = None
+    ) -> Pointer | None:
         """The pointer of the page after the one at `pointer`; None at the window's end.
 
         Args:
             pointer: Of the page that has just been read.
             found: The JSON text at `key_chain` in its response; None when a property on the way is missing or null.
             has_rows: Whether that page had rows.
+            total: What `total` has made of the latest response of the window that said it, this one included.
 
         Raises:
             FatalStreamError: The response does not hold what this way of paging needs.
-            TransientStreamError: It holds nothing at all, where there must be something.
         """
         ...
 
@@ -80,20 +86,16 @@ class CounterPager:
     def first(self) -> Pointer:
         return 1
 
-    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+    def total(self, found: bytes | None) -> int | None:
+        return None if found is None else _whole_number(_scalar(found))
+
+    def after(
+        self, pointer: Pointer, found: bytes | None, *, has_rows: bool, total: int | None = None
+    ) -> Pointer | None:
         number = int(pointer)
-        total = None if found is None else _whole_number(_scalar(found))
-        if total is not None:
-            return number + 1 if number < total else None
-        if has_rows or _says_something(found):
+        if self.total(found) is None and (_says_something(found) or (has_rows and total is None)):
             raise _unusable(self.key_chain, "the number of pages", "a whole number")
-        if number > 1:
-            # The page before has said that there are more: this is no end, but an answer about something else.
-            raise TransientStreamError(
-                f"the answer has neither rows nor {_place(self.key_chain)}, the number of pages, although the page "
-                "before announced this one. It is asked for again by the next run"
-            )
-        return None
+        return number + 1 if total is not None and number < total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,12 @@ class OffsetPager:
     def first(self) -> Pointer:
         return self.start_offset
 
-    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+    def total(self, found: bytes | None) -> int | None:
+        return None
+
+    def after(
+        self, pointer: Pointer, found: bytes | None, *, has_rows: bool, total: int | None = None
+    ) -> Pointer | None:
         # No early end at a page of fewer rows: the step need not be the size of a page.
         if _is_filled_array(found, self.key_chain):
             if not has_rows:
@@ -152,7 +159,12 @@ class TokenPager:
     def first(self) -> Pointer:
         return ""
 
-    def after(self, pointer: Pointer, found: bytes | None, *, has_rows: bool) -> Pointer | None:
+    def total(self, found: bytes | None) -> int | None:
+        return None
+
+    def after(
+        self, pointer: Pointer, found: bytes | None, *, has_rows: bool, total: int | None = None
+    ) -> Pointer | None:
         value = None if found is None else _scalar(found, numbers_as=str)
         if value is None or value is False or value == "":
             return None

@@ -21,8 +21,10 @@ def split_at_placeholders(text: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def look_alikes(literal: str, names: Iterable[str]) -> list[str]:
-    """Words behind an `@` in a literal piece that begin with one of the names."""
-    return [word for word in _WORD.findall(literal) if word.startswith(tuple(names))]
+    """The longest name that each word behind an `@` in a literal piece begins with, as `@name...`."""
+    longest_first = sorted(names, key=len, reverse=True)
+    found = (next((name for name in longest_first if word.startswith(name)), None) for word in _WORD.findall(literal))
+    return [f"@{name}..." for name in found if name is not None]
 
 
 def is_unicode(text: str) -> bool:

@@ -23,12 +23,14 @@ class PageText:
         rows: The JSON text of the array of rows; None when there is none.
         page_info: The JSON text of what the pager looks at; None when a property on the way is missing or null.
         has_rows: Whether the array has elements.
+        no_content: The response's status says that there is nothing (204).
     """
 
     what: str
     rows: bytes | None
     page_info: bytes | None
     has_rows: bool
+    no_content: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -73,7 +75,7 @@ class Responses:
             FatalStreamError: It is not what the key chains say.
         """
         if body is None:
-            return PageText(what, None, None, has_rows=False)
+            return PageText(what, None, None, has_rows=False, no_content=True)
         try:
             rows, *page_info = self._chains.read(body)
         except TruncatedJson as error:

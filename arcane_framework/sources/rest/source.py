@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from arcane_framework._core.batch import Batch, Wait, Watermark
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.rows import no_rows
 from arcane_framework._core.services import Services
 from arcane_framework._core.source import Source, SourceTags
 from arcane_framework.http import Authorization, HttpSettings, RateLimit, check_url
@@ -20,6 +21,9 @@ from arcane_framework.sources.rest.responses import Responses
 from arcane_framework.sources.rest.templates import RequestTemplate
 from arcane_framework.sources.rest.window_position import WindowPosition
 from arcane_framework.sources.rest.windows import Windows
+
+FUTURE = timedelta(minutes=5)
+"""How much clocks may differ without a word."""
 
 HELD_BYTES = 8 << 20
 """Responses that are fetched ahead of what is written."""
@@ -60,6 +64,11 @@ class RestApi:
         if self.pager is not None and page is None:
             raise ConfigurationError(
                 "templatedFields: a paged API needs a field of type RESPONSE_PAGE, which says where the page goes"
+            )
+        if self.pager is not None and isinstance(self.pager.first(), int) and not self.template.asks_for_pages:
+            raise ConfigurationError(
+                f"templatedFields: no template holds @{page.name if page else ''}, so every request would be for the "
+                "same page: write it where the page goes"
             )
         if self.pager is None and page is not None:
             raise ConfigurationError(
@@ -118,22 +127,29 @@ class RestApiSource(Source):
         self._api = api
         self._backfill_from = backfill_from.astimezone(UTC)
         self._interval = interval
-        self._windows = Windows(look_back, template.date_formats, overlap, bounded=template.has_end)
+        self._windows = Windows(look_back, template.date_formats, overlap)
         if template.unknown_tokens:
             services.log.warning(
                 "the templates hold words that look like fields and are none; they are sent as they are",
-                words=", ".join(f"@{word}" for word in template.unknown_tokens),
+                words=", ".join(template.unknown_tokens),
             )
         self._reader = PageReader(template, self._windows, pager, responses, services.clock, services.log, held_bytes)
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read window after window, with a pause after each."""
-        position = None if watermark is None else self._stored(watermark)
+        now = self._services.clock.now()
+        if watermark is None:
+            # Kept from here on: what is asked for first must not depend on when there is something to ask for.
+            position = WindowPosition(self._windows.before_the_first(now))
+            yield Batch(no_rows(self.schema), position.watermark())
+        else:
+            position = self._stored(watermark)
+            self._warn_of_the_future(position, now)
         with closing(self._connect()) as client:
-            if position is not None and not position.complete:
+            if not position.complete:
                 yield from self._read(position, client)
                 yield self._pause()
-            last = None if position is None else position.window
+            last = position.window
             while True:
                 window = self._windows.next(last, self._services.clock.now())
                 if window is not None:
@@ -143,11 +159,14 @@ class RestApiSource(Source):
 
     def backfill(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read one window, up to now; a backfill that resumes goes on in its own window."""
+        now = self._services.clock.now()
+        if self._backfill_from > now:
+            raise ConfigurationError("backFillStartDate: lies in the future (it is in milliseconds since 1970)")
         if watermark is None:
-            position = WindowPosition(self._windows.backfill(self._backfill_from, self._services.clock.now()))
+            position = WindowPosition(self._windows.backfill(self._backfill_from, now))
         else:
             position = self._stored(watermark)
-        if not position.complete:
+        if watermark is None or not position.complete:
             with closing(self._connect()) as client:
                 yield from self._read(position, client)
 
@@ -173,6 +192,13 @@ class RestApiSource(Source):
         position = WindowPosition.from_watermark(watermark)
         position.check_pager(self._api.pager)
         return position
+
+    def _warn_of_the_future(self, position: WindowPosition, now: datetime) -> None:
+        if position.window.end > now + FUTURE:
+            self._services.log.warning(
+                f"the last window, {position.window}, ends in the future: nothing is asked for before that. "
+                "Correct the clock, or run a new backfill"
+            )
 
     def _connect(self) -> ApiClient:
         api = self._api

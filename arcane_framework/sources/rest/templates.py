@@ -109,12 +109,12 @@ class RequestTemplate:
     @cached_property
     def date_formats(self) -> tuple[str, ...]:
         """The formats of the dates that requests name."""
-        return tuple(each.format for each in self.fields if each.type is not FieldType.RESPONSE_PAGE)
+        return tuple(each.format for each in self._used if each.type is not FieldType.RESPONSE_PAGE)
 
     @cached_property
-    def has_end(self) -> bool:
-        """Whether requests name a window's end."""
-        return any(each.type is FieldType.FILTER_DATE_BETWEEN_TO for each in self.fields)
+    def asks_for_pages(self) -> bool:
+        """Whether requests name a page."""
+        return any(each.type is FieldType.RESPONSE_PAGE for each in self._used)
 
     @cached_property
     def page_field(self) -> TemplatedField | None:
@@ -133,7 +133,10 @@ class RequestTemplate:
 
     @cached_property
     def unknown_tokens(self) -> tuple[str, ...]:
-        """Words behind an `@` that only begin with a field's name, or are one of the other template: not replaced."""
+        """Words behind an `@` that only begin with a field's name, or are one of the other template: not replaced.
+
+        Of each only the field's name is given: what follows may be a secret.
+        """
         names = [each.name for each in self.fields]
         literals = [*self._url_pieces[::2], *self._body_pieces[::2]]
         return tuple(dict.fromkeys(word for literal in literals for word in look_alikes(literal, names)))
@@ -187,6 +190,12 @@ class RequestTemplate:
     def _page_name(self, placement: Placement) -> str | None:
         paged = self.page_field
         return paged.name if paged is not None and paged.placement is placement else None
+
+    @cached_property
+    def _used(self) -> list[TemplatedField]:
+        """The fields that stand in their template."""
+        names = {Placement.URL: self._url_pieces[1::2], Placement.BODY: self._body_pieces[1::2]}
+        return [each for each in self.fields if each.name in names[each.placement]]
 
     @cached_property
     def _url_pieces(self) -> tuple[str, ...]:

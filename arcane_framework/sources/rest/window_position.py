@@ -19,12 +19,14 @@ class WindowPosition:
         pages: Pages of it that have been read.
         next_page: The page to ask for next; None when the window has been read as a whole, and at its beginning.
         resolver_type: How its pages are counted; None unless `next_page` is given.
+        total: The number of pages by the latest response that said it; None when none did, or nothing asks.
     """
 
     window: Window
     pages: int = 0
     next_page: Pointer | None = None
     resolver_type: str | None = None
+    total: int | None = None
 
     @classmethod
     def from_watermark(cls, watermark: Watermark) -> "WindowPosition":
@@ -38,19 +40,20 @@ class WindowPosition:
             pages, pointer, resolver = watermark["pages"], watermark.get("next"), watermark.get("resolver")
         except (KeyError, TypeError, ValueError):
             raise _foreign() from None
+        total = watermark.get("total")
         if type(pages) is not int or not isinstance(pointer, (int, str, type(None))):
             raise _foreign()
-        return cls(window, pages, pointer, resolver)
+        return cls(window, pages, pointer, resolver, total if isinstance(total, int) else None)
 
     @property
     def complete(self) -> bool:
-        """Whether the window has been read as a whole."""
-        return self.pages > 0 and self.next_page is None
+        """Whether the window has been read as a whole; of a position that was stored."""
+        return self.next_page is None
 
-    def page_read(self, next_page: Pointer | None, pager: Pager | None) -> "WindowPosition":
+    def page_read(self, next_page: Pointer | None, pager: Pager | None, total: int | None = None) -> "WindowPosition":
         """The position after one more page."""
         resolver = None if pager is None or next_page is None else pager.name
-        return replace(self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver)
+        return replace(self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver, total=total)
 
     def watermark(self) -> dict[str, Any]:
         """The position after a page as a small JSON object."""
@@ -61,6 +64,8 @@ class WindowPosition:
         }
         if self.next_page is not None:
             found |= {"next": self.next_page, "resolver": self.resolver_type}
+            if self.total is not None:
+                found["total"] = self.total
         return found
 
     def check_pager(self, pager: Pager | None) -> None:

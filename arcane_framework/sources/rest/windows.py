@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from arcane_framework.sources.rest.date_format import truncate
 
+_FIRST = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -30,30 +32,40 @@ class Windows:
         look_back: How far the first streaming window reaches back when there is no stored position.
         date_formats: The date formats of the requests: no window ends between two instants that they can name.
         overlap: How much earlier than its start a window is asked for.
-        bounded: Whether requests name a window's end: one without length has nothing to give then.
     """
 
     look_back: timedelta
     date_formats: tuple[str, ...] = ()
     overlap: timedelta = timedelta(0)
-    bounded: bool = False
 
     def backfill(self, start: datetime, now: datetime) -> Window:
         """The one window of a backfill."""
         return self._ending(start, now)
 
-    def next(self, last: Window | None, now: datetime) -> Window | None:
-        """The streaming window after `last`; None while there is nothing to ask for."""
-        window = self._ending(now - self.look_back if last is None else last.end, now)
-        return None if self.bounded and window.end <= window.start else window
+    def before_the_first(self, now: datetime) -> Window:
+        """What the first streaming window follows when there is no stored position: a window without length."""
+        start = _earlier(now, self.look_back)
+        return Window(start, start)
+
+    def next(self, last: Window, now: datetime) -> Window | None:
+        """The streaming window after `last`; None while it would have no length: nothing can be in it."""
+        window = self._ending(last.end, now)
+        return None if window.end <= window.start else window
 
     def asked_from(self, window: Window) -> datetime:
         """The start that is put into requests."""
-        return window.start - self.overlap
+        return _earlier(window.start, self.overlap)
 
     def _ending(self, start: datetime, now: datetime) -> Window:
         # Never back in time: the clock may have been ahead when the last window ended.
         return Window(start, max(start, truncate(now, self.date_formats)))
+
+
+def _earlier(instant: datetime, length: timedelta) -> datetime:
+    try:
+        return instant - length
+    except OverflowError:
+        return _FIRST
 
 
 def instant_text(instant: datetime) -> str:
