@@ -16,7 +16,7 @@ from arcane_framework.http.failures import failure_of, timed_out
 from arcane_framework.http.headers import encoded
 from arcane_framework.http.hosts import HostRules, forbidden
 from arcane_framework.http.redirects import REDIRECTS, Hop, next_hop
-from arcane_framework.http.request import HttpSettings, shown_url
+from arcane_framework.http.request import HttpSettings
 
 _WORTH_READING: Final = 64 * 1024
 """What says nothing is read up to this size, so that the connection can be used for the next request."""
@@ -74,25 +74,24 @@ class Exchange:
         """
         self._hop = first
         try:
-            return self._follow(first.url)
+            return self._follow(first)
         except httpx2.RequestError as error:
-            shown = shown_url(str(self._hop.url))
-            failure: Exception = failure_of(error, self._what, shown, self._settings.timeout)
+            failure: Exception = failure_of(error, self._what, self._hop.shown, self._settings.timeout)
         except ForbiddenAddressError as error:
             failure = FatalStreamError(forbidden(self._what, error.host, error.reason, only_public=error.only_public))
         # Outside of the except blocks: the libraries' errors quote headers and bodies, and would be chained.
         raise failure
 
-    def _follow(self, origin: httpx2.URL) -> Answer:
+    def _follow(self, first: Hop) -> Answer:
         followed = 0
         while True:
-            outcome = self._send(self._hop, origin, followed)
+            outcome = self._send(self._hop, first, followed)
             if isinstance(outcome, Answer):
                 return outcome
             self._hop = outcome
             followed += 1
 
-    def _send(self, hop: Hop, origin: httpx2.URL, followed: int) -> Answer | Hop:
+    def _send(self, hop: Hop, first: Hop, followed: int) -> Answer | Hop:
         seconds = self._remaining()
         if seconds <= 0:
             raise timed_out(self._settings.timeout)
@@ -115,10 +114,10 @@ class Exchange:
                     raise self._too_many_redirects(hop, response.status_code)
                 locations = response.headers.get_list("location")
                 self._use_up(response)
-                return next_hop(hop, origin, response.status_code, locations, self._rules, self._what)
+                return next_hop(hop, first, response.status_code, locations, self._rules, self._what)
             retry_after = response.headers.get("retry-after")
             body = self._body(hop, response)
-            return Answer(f"{hop.method} {shown_url(str(hop.url))}", response.status_code, retry_after, body)
+            return Answer(f"{hop.method} {hop.shown}", response.status_code, retry_after, body)
         finally:
             response.close()
 
@@ -155,7 +154,7 @@ class Exchange:
     def _too_many_redirects(self, hop: Hop, status: int) -> HttpStatusError:
         return HttpStatusError(
             f"{self._what}: more than {self._settings.max_redirects} redirects, the last one from "
-            f"{shown_url(str(hop.url))}: correct the URL",
+            f"{hop.shown}: correct the URL",
             status,
         )
 

@@ -1,7 +1,9 @@
 """Which hosts a stream may talk to: those of its spec, and those that a setting allows; pure."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
+from typing import Final
 
 import httpx2
 
@@ -10,6 +12,9 @@ from arcane_framework.http.addresses import host_refusal, literal_address
 from arcane_framework.http.request import shown_url
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# Others, and what is percent-encoded, some proxies and resolvers turn into another host than the one that is checked.
+_HOST: Final = re.compile(rb"[0-9A-Za-z._:-]+")
 
 
 class Trust(Enum):
@@ -25,12 +30,15 @@ class Trust(Enum):
 
 
 def parse_url(url: str) -> httpx2.URL | None:
-    """The URL as it would be sent to; None when it is no absolute http or https URL with a host."""
+    """The URL as it would be sent to; None when it is no absolute http or https URL with a host.
+
+    A host has ASCII letters, digits, `.`, `_` and `-`, or is an IPv6 address; other letters are encoded by IDNA first.
+    """
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
         return None
-    if parsed.scheme not in _DEFAULT_PORTS or not parsed.raw_host or not 0 < port_of(parsed) <= 0xFFFF:
+    if parsed.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(parsed.raw_host) or not 0 < port_of(parsed) <= 0xFFFF:
         return None
     return parsed
 
@@ -68,29 +76,34 @@ class HostRules:
         self._trusted = [_trusted_url(url) for url in trusted]
         self._allowed = dict(_allowed_entry(entry) for entry in allowed)
 
-    def for_request(self, url: str, what: str) -> tuple[httpx2.URL, Trust]:
+    def for_request(self, url: str, what: str, shown: str) -> tuple[httpx2.URL, Trust]:
         """The URL of a request, which may be a link that the server has given, and where it may end.
+
+        Args:
+            url: The URL.
+            what: The request, for messages.
+            shown: The URL, for messages.
 
         Raises:
             FatalStreamError: It is no URL, its host is neither trusted nor allowed, or it would leave https.
         """
         target = parse_url(url)
         if target is None:
-            raise FatalStreamError(f"{what}: {shown_url(url)} is not an http or https URL: correct the URL")
+            raise FatalStreamError(f"{what}: {shown} is not an http or https URL: correct the URL")
         for own in self._trusted:
             if same_host(own, target):
                 return target, _checked(target, Trust.OWN, what)
         if target.scheme == "http" and all(own.scheme == "https" for own in self._trusted):
             raise FatalStreamError(
-                f"{what}: {shown_url(url)} is not encrypted, and the stream's own URL is: "
+                f"{what}: {shown} is not encrypted, and the stream's own URL is: "
                 "a link never leads from https to http; correct the URL"
             )
         trust = self._allowance(target)
         if trust is None:
             _checked(target, Trust.OWN, what)
-            own_hosts = ", ".join(dict.fromkeys(_shown(own) for own in self._trusted)) or "(none)"
+            own_hosts = ", ".join(dict.fromkeys(shown_origin(own) for own in self._trusted)) or "(none)"
             raise FatalStreamError(
-                f"{what} would go to {_shown(target)}, which is not the stream's own host {own_hosts}: "
+                f"{what} would go to {shown_origin(target)}, which is not the stream's own host {own_hosts}: "
                 f"if that is right, add {_entry(target)} to allowedHosts"
             )
         return target, _checked(target, trust, what)
@@ -112,11 +125,11 @@ class HostRules:
         """
         if target.scheme not in _DEFAULT_PORTS:
             raise FatalStreamError(
-                f"{what}: {_shown(current)} redirects to a URL that is neither http nor https; correct the URL"
+                f"{what}: {shown_origin(current)} redirects to a URL that is neither http nor https; correct the URL"
             )
         if (current.scheme, target.scheme) == ("https", "http"):
             raise FatalStreamError(
-                f"{what}: {_shown(current)} redirects from https to http at {_shown(target)}, "
+                f"{what}: {shown_origin(current)} redirects from https to http at {shown_origin(target)}, "
                 "which is never followed; correct the URL"
             )
         if same_host(current, target):
@@ -125,7 +138,7 @@ class HostRules:
         if allowed is None:
             _checked(target, Trust.OWN, what)
             raise FatalStreamError(
-                f"{what}: {_shown(current)} redirects to another host, {_shown(target)}: "
+                f"{what}: {shown_origin(current)} redirects to another host, {shown_origin(target)}: "
                 f"if that is right, add {_entry(target)} to allowedHosts"
             )
         return _checked(target, Trust.OWN if same_host(origin, target) else allowed, what)
@@ -151,7 +164,7 @@ def check_url(
         FatalStreamError: It may not; says why and names the remedy.
         ConfigurationError: `trusted` or `allowed_hosts` cannot be read.
     """
-    HostRules(trusted, allowed_hosts).for_request(url, what)
+    HostRules(trusted, allowed_hosts).for_request(url, what, shown_url(url))
 
 
 def _trusted_url(url: str) -> httpx2.URL:
@@ -164,14 +177,7 @@ def _trusted_url(url: str) -> httpx2.URL:
 def _allowed_entry(entry: str) -> tuple[tuple[str, int | None], Trust]:
     host = f"[{entry}]" if entry.count(":") > 1 and not entry.startswith("[") else entry
     url = parse_url(f"http://{host}/")
-    if (
-        url is None
-        or url.userinfo
-        or url.raw_path != b"/"
-        or url.fragment
-        or "*" in entry
-        or any(c.isspace() for c in entry)
-    ):
+    if url is None or url.userinfo or url.raw_path != b"/" or url.fragment:
         raise ConfigurationError(
             f"allowedHosts: {shown_url(entry) if '@' in entry else repr(entry)} is no host: "
             "write `host` or `host:port`, without a scheme or a path"
@@ -203,11 +209,12 @@ def forbidden(what: str, host: str, reason: str, *, only_public: bool) -> str:
     return f"{what} would go to {host}, and {reason}: {remedy}"
 
 
-def _shown(url: httpx2.URL) -> str:
+def shown_origin(url: httpx2.URL) -> str:
+    """Scheme, host and port, for messages."""
     host = host_of(url)
     bracketed = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{bracketed}" if url.port is None else f"{url.scheme}://{bracketed}:{url.port}"
 
 
 def _entry(url: httpx2.URL) -> str:
-    return repr(_shown(url).partition("://")[2])
+    return repr(shown_origin(url).partition("://")[2])

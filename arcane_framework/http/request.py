@@ -21,6 +21,8 @@ class HttpRequest:
         headers: Besides those of the authorization, which win.
         body: None for no body.
         what: Names it in messages: `page 3 of the window from ... to ...`, `the token request`.
+        shown: How messages show the URL; by default without user, query and fragment. To be given when there is
+            something in the path that must not be shown.
     """
 
     method: str
@@ -28,9 +30,15 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     what: str = "the request"
+    shown: str | None = None
+
+    @property
+    def shown_as(self) -> str:
+        """`shown`, or what stands for it."""
+        return shown_url(self.url) if self.shown is None else self.shown
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.what}: {self.method} {shown_url(self.url)})"
+        return f"HttpRequest({self.what}: {self.method} {self.shown_as})"
 
 
 class Authorization(Protocol):

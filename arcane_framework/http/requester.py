@@ -156,7 +156,7 @@ class Requester:
         Raises:
             FatalStreamError: As `fetch` would.
         """
-        self._rules.for_request(request.url, request.what)
+        self._rules.for_request(request.url, request.what, request.shown_as)
 
     def close(self) -> None:
         """Close the client, and end what is in progress at once. Any thread; does not block; again is nothing."""
@@ -182,7 +182,7 @@ class _Fetch(Generic[T]):
         self._requester = requester
         self._request = request
         self._read = read
-        self._url, self._trust = requester._rules.for_request(request.url, request.what)
+        self._url, self._trust = requester._rules.for_request(request.url, request.what, request.shown_as)
         self._rejected = False
         self.started: float | None = None
 
@@ -230,7 +230,15 @@ class _Fetch(Generic[T]):
             {"Accept-Encoding": ACCEPT_ENCODING},
         )
         bare = url.copy_with(userinfo=b"", fragment=None)
-        return Hop(request.method, bare, headers, request.body, self._trust, frozenset(name.lower() for name in own))
+        return Hop(
+            request.method,
+            bare,
+            request.shown_as,
+            headers,
+            request.body,
+            self._trust,
+            frozenset(name.lower() for name in own),
+        )
 
     def _new_credentials_may_help(self) -> bool:
         authorization = self._requester._authorization

@@ -12,7 +12,7 @@ from arcane_framework._core.clock import Clock
 from arcane_framework._core.errors import TransientStreamError
 from arcane_framework._core.services import Logger, Metrics
 from arcane_framework.http.errors import TryAgainError
-from arcane_framework.http.request import HttpRequest, shown_url
+from arcane_framework.http.request import HttpRequest
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -137,7 +137,7 @@ class _Run:
             reason=_failure_of(state).reason,
             seconds=round(state.upcoming_sleep, 1),
             attempt=state.attempt_number,
-            url=shown_url(self._request.url),
+            url=self._request.shown_as,
         )
 
     def _failure(self, state: "RetryCallState") -> str:
@@ -147,7 +147,7 @@ class _Run:
             "" if failure.retry_after is None else f"; the server asks to wait {failure.retry_after:.0f} seconds more"
         )
         return (
-            f"{self._request.what}: {self._request.method} {shown_url(self._request.url)} failed, last with "
+            f"{self._request.what}: {self._request.method} {self._request.shown_as} failed, last with "
             f"{failure.reason}, in {attempts} within {self._elapsed():.0f} seconds{asked}. "
             f"Check that the host is right and up; to try for longer, raise retrySeconds (now {self._policy.seconds:g})"
         )

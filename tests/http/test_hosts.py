@@ -126,6 +126,13 @@ def test_the_refusal_of_metadata_says_what_it_is() -> None:
         ("other.example:99999", "'other.example:99999'"),
         ("other.example:x", "'other.example:x'"),
         ("1::2::3", "'1::2::3'"),
+        ("shop%2eexample", "'shop%2eexample'"),
+        ("%31%36%39.254.169.254", "'%31%36%39.254.169.254'"),
+        (" shop.example", "' shop.example'"),
+        ("shop.example ", "'shop.example '"),
+        ("shop.example\n", "'shop.example\\n'"),
+        ("shop\u2003.example", "'shop\\u2003.example'"),
+        ("shop.*", "'shop.*'"),
     ],
 )
 def test_an_entry_of_allowed_hosts_is_a_host(entry: str, shown: str) -> None:
@@ -149,3 +156,46 @@ def test_the_streams_own_url_must_be_one() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_url(OWN, trusted=["shop.example/orders"])
     assert str(caught.value) == "a URL without a host is not an http or https URL: correct the URL"
+
+
+NO_HOSTS = (
+    "%31%36%39.254.169.254",
+    "metadata.google.internal%2e",
+    "metadata.google%2Einternal",
+    "shop%00.example",
+    "%E2%84%AA.example",
+    "shop example",
+    "shop*.example",
+    "shop;x.example",
+    "shop\\x.example",
+    "[fe80::1%25eth0]",
+)
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_of_other_characters_is_refused_wherever_it_stands(scheme: str, host: str) -> None:
+    url, own = f"{scheme}://{host}/orders", f"{scheme}://shop.example/"
+    with pytest.raises(FatalStreamError) as link:
+        check_url(url, trusted=[own], what="page 3")
+    assert str(link.value) == f"page 3: {url} is not an http or https URL: correct the URL"
+    with pytest.raises(ConfigurationError) as given:
+        check_url(own, trusted=[url])
+    assert str(given.value) == f"{url} is not an http or https URL: correct the URL"
+    with pytest.raises(ConfigurationError, match=r"is no host: write `host` or `host:port`"):
+        check_url(own, trusted=[own], allowed_hosts=[host])
+
+
+@pytest.mark.parametrize(
+    ("host", "same"),
+    [
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("SHOP_1.ex-ample.", "shop_1.ex-ample."),
+        ("[2001:db8::1]", "[2001:DB8:0::1]"),
+        ("93.184.215.14", "93.184.215.14"),
+    ],
+)
+def test_hosts_of_every_usual_kind_are_taken(host: str, same: str) -> None:
+    check_url(f"https://{host}:8443/orders", trusted=[f"https://{same}:8443/"])
+    if host[0] != "[":
+        check_url(f"https://{host}/orders", trusted=[OWN], allowed_hosts=[same])

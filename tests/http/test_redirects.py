@@ -178,6 +178,8 @@ def test_the_method_changes_where_browsers_change_it(
         ({"Location": "https://shop.example:99999/"}, "with an unreadable"),
         ({"Location": "https://shop.example:x/"}, "with an unreadable"),
         ({"Location": "https://300.1.1.1/"}, "with an unreadable"),
+        ({"Location": "https://%31%36%39.254.169.254/"}, "with an unreadable"),
+        ({"Location": "//metadata.google.internal%2e/"}, "with an unreadable"),
     ],
 )
 def test_a_redirect_without_a_target_is_an_error_of_its_status(
@@ -211,3 +213,72 @@ def test_redirects_take_no_permit_and_share_the_time(virtual_clock: VirtualClock
     assert fetcher.fetch() == b"rows"
     assert fetcher.times == [0, 20, 60]
     assert fetcher.log.events[0][1]["reason"] == "no complete answer within 30 seconds (httpTimeout)"
+
+
+@pytest.mark.parametrize(("status", "method"), [(307, "POST"), (308, "POST"), (301, "PUT"), (302, "PATCH")])
+def test_a_body_is_never_sent_on_to_another_host(
+    virtual_clock: VirtualClock, http: ScriptedHttp, status: int, method: str
+) -> None:
+    # On the host itself a body may move.
+    http.reply(method, URL, status=307, headers={"Location": "/v2"})
+    http.reply(method, "https://shop.example/v2", status=status, headers={"Location": ELSEWHERE + "?key=hidden"})
+    with pytest.raises(FatalStreamError) as caught:
+        scripted(virtual_clock, http, "files.example").fetch(method=method, body=b"client_secret=hidden")
+    assert str(caught.value) == (
+        f"page 3: https://shop.example redirects to another host, https://files.example, with status {status}, "
+        "which asks for the body again: a body is never sent on to another host; correct the URL"
+    )
+    assert [request.url for request in http.requests] == [URL, "https://shop.example/v2"]
+
+
+def test_a_body_is_not_sent_to_another_port_of_its_host(virtual_clock: VirtualClock, http: ScriptedHttp) -> None:
+    http.reply("POST", URL, status=308, headers={"Location": "https://shop.example:8443/orders"})
+    with pytest.raises(FatalStreamError, match=r"https://shop\.example:8443, with status 308, which asks for the body"):
+        scripted(virtual_clock, http, "shop.example:8443").fetch(method="POST", body=b"query")
+    assert len(http.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "then"), [(301, "GET"), (302, "GET"), (303, "GET")])
+def test_a_post_that_becomes_a_get_is_followed_to_an_allowed_host(
+    virtual_clock: VirtualClock, http: ScriptedHttp, status: int, then: str
+) -> None:
+    http.reply("POST", URL, status=status, headers={"Location": ELSEWHERE}).reply(then, ELSEWHERE, text="rows")
+    assert scripted(virtual_clock, http, "files.example").fetch(method="POST", body=b"query") == b"rows"
+    assert http.requests[-1].content == b""
+
+
+@pytest.mark.parametrize("body", [None, b""])
+def test_a_post_without_a_body_is_followed_to_an_allowed_host(
+    virtual_clock: VirtualClock, http: ScriptedHttp, body: bytes | None
+) -> None:
+    http.reply("POST", URL, status=307, headers={"Location": ELSEWHERE}).reply("POST", ELSEWHERE, text="rows")
+    assert scripted(virtual_clock, http, "files.example").fetch(method="POST", body=body) == b"rows"
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/v2/hidden", "https://shop.example"),
+        ("https://files.example:8443/hidden?key=hidden", "https://files.example:8443"),
+        ("?page=2", URL),
+    ],
+)
+def test_where_a_redirect_has_led_is_shown_without_a_path_that_the_server_has_made_up(
+    virtual_clock: VirtualClock, http: ScriptedHttp, location: str, shown: str
+) -> None:
+    http.reply("GET", URL, status=302, headers={"Location": location})
+    http.reply("GET", "*", status=404)
+    with pytest.raises(HttpStatusError) as caught:
+        scripted(virtual_clock, http, "files.example:8443").fetch()
+    assert str(caught.value) == f"page 3: GET {shown} was answered with HTTP status 404 (Not Found): check the URL"
+
+
+def test_redirects_without_end_show_no_path_that_the_server_has_made_up(
+    virtual_clock: VirtualClock, http: ScriptedHttp
+) -> None:
+    http.reply("GET", "*", status=302, headers={"Location": "/v2/hidden"}, times=None)
+    with pytest.raises(HttpStatusError) as caught:
+        scripted(virtual_clock, http).fetch()
+    assert str(caught.value) == (
+        "page 3: more than 5 redirects, the last one from https://shop.example: correct the URL"
+    )

@@ -317,3 +317,45 @@ def test_a_request_shows_nothing_secret() -> None:
 )
 def test_a_url_is_shown_without_user_and_query(url: str, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+SECRET_PATH = HttpRequest("GET", f"{URL}/hidden?key=hidden", what="page 3", shown=f"{URL}/@page")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (404, f"page 3: GET {URL}/@page was answered with HTTP status 404 (Not Found): check the URL"),
+        (302, f"page 3: GET {URL}/@page was answered with the redirect 302 without Location: correct the URL"),
+        (
+            503,
+            f"page 3: GET {URL}/@page failed, last with HTTP status 503 (Service Unavailable), in 2 attempts within "
+            "2 seconds. Check that the host is right and up; to try for longer, raise retrySeconds (now 3)",
+        ),
+    ],
+)
+def test_messages_show_the_url_as_the_request_says(virtual_clock: VirtualClock, status: int, message: str) -> None:
+    http = ScriptedHttp().reply("GET", SECRET_PATH.url, status=status, times=None)
+    fetcher = Scripted(virtual_clock, http, settings=HttpSettings(timeout=30, retry_seconds=3))
+    with pytest.raises((FatalStreamError, TransientStreamError)) as caught:
+        finish(virtual_clock, lambda: fetcher.requester.fetch(SECRET_PATH, as_it_is), 60)
+    assert re.sub(r"within \d seconds", "within 2 seconds", str(caught.value)) == message
+    assert {fields["url"] for _, fields in fetcher.log.events} == ({f"{URL}/@page"} if status == 503 else set())
+
+
+def test_a_request_that_may_not_be_sent_is_shown_as_it_says() -> None:
+    request = replace(SECRET_PATH, url=SECRET_PATH.url.replace("https", "http"))
+    with real_requester(URL) as requester:
+        for refused, reason in (
+            (request, "is not encrypted"),
+            (replace(request, url="https:///hidden"), "is not an http or https URL"),
+        ):
+            for action in (requester.check, lambda each: requester.fetch(each, as_it_is)):
+                with pytest.raises(FatalStreamError) as caught:
+                    action(refused)
+                assert str(caught.value).startswith(f"page 3: {URL}/@page {reason}")
+
+
+def test_the_text_of_a_request_shows_the_url_as_it_says() -> None:
+    assert repr(SECRET_PATH) == f"HttpRequest(page 3: GET {URL}/@page)"
+    assert repr(replace(SECRET_PATH, shown=None)) == f"HttpRequest(page 3: GET {URL}/hidden)"

@@ -19,7 +19,7 @@ from arcane_framework.testing import CapturedMetrics
 from tests.http.parts import RememberedLog, Waits, as_it_is
 from tests.http.servers import Server, answer
 
-CANARIES = ("canary-user", "canary-word", "canary-query", "canary-token", "canary-header", "canary-body", "canary-set")
+CANARIES = ("canary-user", "canary-word", "canary-query", "canary-token", "canary-header", "canary-body", "canary-set", "canary-path")
 
 
 class Token:
@@ -60,8 +60,9 @@ def requester(server: Server, log: RememberedLog | None = None) -> Requester:
 
 
 def request(server: Server, headers: Mapping[str, str] | None = None) -> HttpRequest:
-    url = f"http://canary-user:canary-word@127.0.0.1:{server.port}/orders?q=canary-query#canary-query"
-    return HttpRequest("POST", url, {"X-A": "canary-header", **(headers or {})}, b"canary-body", "page 3")
+    url = f"http://canary-user:canary-word@127.0.0.1:{server.port}/orders/canary-path?q=canary-query#canary-query"
+    shown = f"{server.url}orders/@page"
+    return HttpRequest("POST", url, {"X-A": "canary-header", **(headers or {})}, b"canary-body", "page 3", shown)
 
 
 def forms(canary: str) -> list[str]:
@@ -73,11 +74,11 @@ def assert_clean(text: str) -> None:
 
 
 BODY = b"canary-body"
-HEAD = "Set-Cookie: a=canary-set\r\nX-B: canary-set\r\nLocation: /next?q=canary-query\r\n"
+HEAD = "Set-Cookie: a=canary-set\r\nX-B: canary-set\r\nLocation: /canary-set/next?q=canary-query\r\n"
 
 ANSWERS = {
     "rows": answer(BODY, head=HEAD),
-    "a redirect to elsewhere": answer(BODY, status="302 canary-set", head=HEAD.replace("/next", "//canary.test/")),
+    "a redirect to elsewhere": answer(BODY, status="302 canary-set", head=HEAD.replace("/canary-set/next", "//canary.test/canary-set")),
     "a redirect for ever": answer(BODY, status="307 canary-set", head=HEAD),
     "unauthorized": answer(BODY, status="401 canary-set", head=HEAD),
     "a refusal": answer(BODY, status="404 canary-set", head=HEAD),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from arcane_framework.plugins.rest_api import RestApiStream
-from arcane_framework.testing import ScriptedHttp, StreamTest
+from arcane_framework.testing import MemoryLake, ScriptedHttp, StreamTest
 
 HOST = "https://api.example"
 START = datetime(2024, 5, 8, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -92,10 +92,19 @@ def stream(
     *,
     backfilling: bool = False,
     secrets: Mapping[str, str] | None = None,
+    storage: MemoryLake | None = None,
+    start: datetime = START,
 ) -> StreamTest:
     """A stream of a ready-made kind; the caller starts it."""
     if secrets is None:
         secrets = DYNAMIC if "Dynamic" in kind else FIXED
     return StreamTest(
-        RestApiStream, given, stream_kind=kind, http=http, start=START, secrets=secrets, backfilling=backfilling
+        RestApiStream,
+        given,
+        stream_kind=kind,
+        http=http,
+        start=start,
+        secrets=secrets,
+        backfilling=backfilling,
+        storage=storage,
     )

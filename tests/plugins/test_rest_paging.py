@@ -388,8 +388,7 @@ def test_a_page_that_was_announced_and_says_nothing_is_no_end(answer: Any) -> No
         assert test.exit_code == 2
         assert test.error == (
             "TransientStreamError: page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: the answer has "
-            "neither rows nor total, the number of pages, although the page before announced this one. "
-            "It is asked for again by the next run"
+            "neither rows nor total, although the page was announced. It is asked for again by the next run"
         )
         script("COUNTER", http.clear(), first=1)
         test.restart().advance(5)
@@ -441,3 +440,83 @@ def test_a_row_that_does_not_fit_ends_the_run_at_once_although_the_next_page_wai
         test.advance(1)
         assert test.exit_code == 2
         assert monotonic() - began < JOIN_SECONDS
+
+
+def test_a_total_of_the_first_response_holds_for_the_window_also_in_the_next_run() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json={"total": 3, "items": items(1)})
+    http.reply("GET", url("2"), json={}, delay=20)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(15)
+        test.stop()
+        http.reply("GET", url("2"), status=204).reply("GET", url("3"), json={"items": items(3)})
+        test.restart().advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 3]
+
+
+def test_equal_pages_of_a_known_number_are_read() -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items?*", json={"total": 12, "items": items(7)}, times=12)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [7] * 12
+
+
+def test_pages_of_an_api_that_does_not_look_at_the_page_are_not_stored_again_by_each_run() -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items?*", json={"items": items(1, 2)}, times=None)
+    with backfill("OFFSET", http).start() as test:
+        for _ in range(3):
+            test.advance(5)
+            assert test.exit_code == 1
+            assert ids(test, "backfill") == [1, 2]
+            test.restart()
+        test.advance(5)
+
+
+def test_equal_pages_are_stored_when_another_one_has_come() -> None:
+    http = ScriptedHttp()
+    for offset in ("0", "2", "4"):
+        http.reply("GET", url(offset), json={"items": items(1)})
+    http.reply("GET", url("6"), json={"items": items(2)}).reply("GET", url("8"), json={"items": []})
+    with backfill("OFFSET", http).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 1, 1, 2]
+
+
+def test_the_end_of_a_window_is_stored_soon_when_the_position_before_it_has_a_token() -> None:
+    window = "from=2024-05-08T11:00:00Z&to=2024-05-08T12:00:00Z"
+    http = ScriptedHttp().reply("GET", url("", window), json={"items": items(1), "next": "t"}, delay=5)
+    http.reply("GET", url("t", window), json={"items": [], "next": None}, delay=5)
+    with stream(PAGED, paged(TOKEN, changeCaptureIntervalSeconds=3600), http).start() as test:
+        test.advance(13)
+        stored = test.position().stream
+        assert stored is not None
+        assert "next" not in stored
+
+
+def test_many_empty_pages_are_told_in_the_log() -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items?*", json={"total": 12, "items": []}, times=12)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(5)
+        assert test.exit_code == 0
+        warnings = [line["event"] for line in test.logs if line["level"] == "warning"]
+        assert warnings == [
+            "the last 10 pages of 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z had no rows, "
+            "and the API announces more: "
+            "resolverPropertyKeyChain may name the number of rows instead of the number of pages"
+        ]
+
+
+def test_an_unfinished_backfill_begins_anew_in_another_file_format() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json=PAGES["COUNTER"][0][1])
+    http.reply("GET", url("2"), json={}, delay=20)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(15)
+        test.stop()
+        assert ids(test, "backfill") == [1, 2]
+        script("COUNTER", http, "from=2023-01-01T00:00:00Z&to=2024-05-08T12:00:15Z")
+        test.restart(spec=paged(COUNTER, sinkFormat="parquet")).advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [1, 2, 3, 4, 5]
+        assert not any(name.startswith("backfill/") and name.endswith(".json") for name in test.files())

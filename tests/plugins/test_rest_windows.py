@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arcane_framework.testing import ScriptedHttp
-from tests.plugins.rest_streams import HOST, ids, items, queries, spec, stream
+from tests.plugins.rest_streams import HOST, START, ids, items, queries, spec, stream
 
 UNPAGED = "RestApiFixedAuth"
 ITEMS = "/items?from="
@@ -162,3 +162,60 @@ def test_an_empty_window_moves_the_position() -> None:
         stored = test.position().stream
         assert stored is not None
         assert stored["to"] == "2024-05-08T12:02:00Z"
+
+
+def test_the_first_window_does_not_depend_on_when_there_is_something_to_ask_for() -> None:
+    def dated(name: str, kind: str, form: str) -> dict[str, str]:
+        return {"fieldType": kind, "fieldName": name, "formatString": form}
+
+    fields = [
+        dated("from", "FILTER_DATE_BETWEEN_FROM", "yyyy-MM-ddTHH:mm:ssZ"),
+        dated("to", "FILTER_DATE_BETWEEN_TO", "yyyy-MM-dd"),
+    ]
+    http = answering()
+    with stream(UNPAGED, spec(templatedFields=fields, changeCaptureIntervalSeconds=3600), http).start() as test:
+        test.advance(timedelta(hours=4))
+        test.stop()
+        test.restart().advance(timedelta(hours=24))
+        assert queries(http)[0] == "/items?from=2024-05-08T11:00:00Z&to=2024-05-09"
+
+
+def test_a_stream_that_looks_back_by_nothing_begins_when_it_starts() -> None:
+    http = answering()
+    with stream(UNPAGED, spec(lookBackInterval=0), http).start() as test:
+        test.advance(60)
+        assert windows(http) == [("12:00:00Z", "12:01:00Z")]
+
+
+def test_an_api_of_days_that_is_only_told_a_beginning_is_asked_once_a_day() -> None:
+    field = {"fieldType": "FILTER_DATE_FROM", "fieldName": "date", "formatString": "yyyy-MM-dd"}
+    http = ScriptedHttp().reply("GET", f"{HOST}/data?*", json=[], times=None)
+    given = spec(urlTemplate=f"{HOST}/data?date=@date", templatedFields=[field], changeCaptureIntervalSeconds=3600)
+    with stream(UNPAGED, {**given, "lookBackInterval": 86_400}, http).start() as test:
+        test.advance(timedelta(days=2))
+        assert queries(http) == ["/data?date=2024-05-07", "/data?date=2024-05-08", "/data?date=2024-05-09"]
+
+
+def test_a_date_that_stands_in_no_template_has_no_say_in_the_windows() -> None:
+    unused = {"fieldType": "FILTER_DATE_BETWEEN_TO", "fieldName": "unused", "formatString": "yyyy-MM-dd"}
+    http = ScriptedHttp().reply("GET", f"{HOST}/data?*", json=[], times=None)
+    given = spec(urlTemplate=f"{HOST}/data?date=@from", templatedFields=[*spec()["templatedFields"][:1], unused])
+    with stream(UNPAGED, given, http).start() as test:
+        test.advance(60)
+        assert queries(http) == ["/data?date=2024-05-08T11:00:00Z", "/data?date=2024-05-08T12:00:00Z"]
+
+
+def test_a_position_in_the_future_is_told_in_the_log() -> None:
+    http = answering()
+    with stream(UNPAGED, spec(), http).start() as test:
+        test.advance(1)
+        test.stop()
+        early = stream(UNPAGED, spec(), answering(), storage=test.storage, start=START - timedelta(days=1))
+        with early.start() as second:
+            second.advance(3_600)
+            (warning,) = [line["event"] for line in second.logs if line["level"] == "warning"]
+            assert warning == (
+                "the last window, 2024-05-08T11:00:00.500000Z to 2024-05-08T12:00:00Z, ends in the future: nothing "
+                "is asked for before that. Correct the clock, or run a new backfill"
+            )
+            assert second.http.requests == []

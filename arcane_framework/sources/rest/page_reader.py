@@ -8,12 +8,13 @@ from arcane_framework._core.batch import Batch, Wait
 from arcane_framework._core.clock import JOIN_SECONDS, Clock
 from arcane_framework._core.errors import FatalStreamError, StreamStopped, TransientStreamError
 from arcane_framework._core.services import Logger
-from arcane_framework.http import HttpRequest, HttpStatusError
+from arcane_framework.http import HttpRequest, HttpStatusError, shown_url
 from arcane_framework.operators.ordered_work import OrderedWork
 from arcane_framework.sources.rest.api_client import ApiClient
 from arcane_framework.sources.rest.pagers import Pager, Pointer
 from arcane_framework.sources.rest.responses import PageText, Responses
-from arcane_framework.sources.rest.templates import RequestTemplate
+from arcane_framework.sources.rest.templates import Placement, RequestTemplate
+from arcane_framework.sources.rest.url_template import is_link, origin_of
 from arcane_framework.sources.rest.window_position import WindowPosition
 from arcane_framework.sources.rest.windows import Windows
 
@@ -97,7 +98,7 @@ class _Fetching:
         self._position = position
         self._client = client
         self._work = work
-        self._loops = _LoopGuard(position.next_page)
+        self._loops = _LoopGuard(position)
         self.stopped = False
         # A run that goes on in a window has not seen its first pages.
         self._has_array = position.pages > 0 or not reader.responses.rows_at
@@ -124,7 +125,7 @@ class _Fetching:
             text = self._fetch(request, page, resumed)
             self._has_array = self._has_array or text.rows is not None
             page, total = self._next_page(page, text)
-            self._position = position = self._position.page_read(page, pager, total)
+            self._position = position = self._position.page_read(page, pager, total, self._loops.looks)
             # Before the position is passed on: one whose next page cannot be asked for must not be stored.
             following = None if page is None else self._request(page)
             stored = None if self._loops.suspicious else position
@@ -145,7 +146,8 @@ class _Fetching:
         except FatalStreamError as error:
             raise FatalStreamError(f"{self._what}: {error}") from None
         headers = {} if resolved.content_type is None else {"Content-Type": resolved.content_type}
-        request = HttpRequest(resolved.method, resolved.url, headers, resolved.body, self._what)
+        shown = _shown_url(reader.template, page, resolved.url)
+        request = HttpRequest(resolved.method, resolved.url, headers, resolved.body, self._what, shown)
         self._client.check(request)
         return request
 
@@ -202,6 +204,14 @@ class _Fetching:
         return window if self._reader.pager is None else f"page {self._position.pages + 1} of {window}"
 
 
+def _shown_url(template: RequestTemplate, page: Pointer | None, url: str) -> str:
+    # Page tokens are secrets, and may stand in the path.
+    paged = template.page_field
+    if paged is not None and paged.placement is Placement.URL and page is not None and is_link(str(page)):
+        return shown_url(origin_of(url) or "")
+    return shown_url(template.url)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parsing:
     """A page's way to a batch; called on a worker's thread."""
@@ -223,19 +233,21 @@ class _LoopGuard:
     """Notices when a window's pages go round in a circle.
 
     Attributes:
+        looks: Of the newest page, when only its rows can tell that the window does not end.
         empty: Pages without rows since the last one with some.
     """
 
-    def __init__(self, pointer: Pointer | None) -> None:
+    def __init__(self, position: WindowPosition) -> None:
+        pointer = position.next_page
         self._tokens = {hash(pointer)} if isinstance(pointer, str) else set()
-        self._last = (0, 0)
-        self._same = 0
+        self.looks = position.looks
+        self._same = 1
         self.empty = 0
 
     @property
     def suspicious(self) -> bool:
         """Whether the newest page is like the one before: it is not stored until another one has come."""
-        return self._same > 1
+        return self.looks is not None and self._same > 1
 
     def check(self, following: Pointer | None, text: PageText, *, endless: bool) -> None:
         """Look at a page that has been read.
@@ -258,12 +270,12 @@ class _LoopGuard:
             self._tokens.add(token)
         self.empty = 0 if text.has_rows else self.empty + 1
         if following is None or not text.has_rows or not endless:
-            self._same = 0
+            self.looks = None
             return
         rows = text.rows or b""
-        looks = (len(rows), zlib.crc32(rows[:LOOKED_AT_BYTES]))
-        self._same = self._same + 1 if looks == self._last else 1
-        self._last = looks
+        looks = f"{len(rows)}-{zlib.crc32(rows[:LOOKED_AT_BYTES]):08x}"
+        self._same = self._same + 1 if looks == self.looks else 1
+        self.looks = looks
         if self._same == SAME_PAGES:
             raise FatalStreamError(
                 f"the last {SAME_PAGES} pages hold the same rows: the API does not seem to look at the page that it is "

@@ -20,6 +20,7 @@ class WindowPosition:
         next_page: The page to ask for next; None when the window has been read as a whole, and at its beginning.
         resolver_type: How its pages are counted; None unless `next_page` is given.
         total: The number of pages by the latest response that said it; None when none did, or nothing asks.
+        looks: What the last page looks like, where nothing but its rows tells an endless window.
     """
 
     window: Window
@@ -27,6 +28,7 @@ class WindowPosition:
     next_page: Pointer | None = None
     resolver_type: str | None = None
     total: int | None = None
+    looks: str | None = None
 
     @classmethod
     def from_watermark(cls, watermark: Watermark) -> "WindowPosition":
@@ -40,20 +42,31 @@ class WindowPosition:
             pages, pointer, resolver = watermark["pages"], watermark.get("next"), watermark.get("resolver")
         except (KeyError, TypeError, ValueError):
             raise _foreign() from None
-        total = watermark.get("total")
+        total, looks = watermark.get("total"), watermark.get("looks")
         if type(pages) is not int or not isinstance(pointer, (int, str, type(None))):
             raise _foreign()
-        return cls(window, pages, pointer, resolver, total if isinstance(total, int) else None)
+        return cls(
+            window,
+            pages,
+            pointer,
+            resolver,
+            total if isinstance(total, int) else None,
+            looks if isinstance(looks, str) else None,
+        )
 
     @property
     def complete(self) -> bool:
         """Whether the window has been read as a whole; of a position that was stored."""
         return self.next_page is None
 
-    def page_read(self, next_page: Pointer | None, pager: Pager | None, total: int | None = None) -> "WindowPosition":
+    def page_read(
+        self, next_page: Pointer | None, pager: Pager | None, total: int | None = None, looks: str | None = None
+    ) -> "WindowPosition":
         """The position after one more page."""
         resolver = None if pager is None or next_page is None else pager.name
-        return replace(self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver, total=total)
+        return replace(
+            self, pages=self.pages + 1, next_page=next_page, resolver_type=resolver, total=total, looks=looks
+        )
 
     def watermark(self) -> dict[str, Any]:
         """The position after a page as a small JSON object."""
@@ -64,8 +77,8 @@ class WindowPosition:
         }
         if self.next_page is not None:
             found |= {"next": self.next_page, "resolver": self.resolver_type}
-            if self.total is not None:
-                found["total"] = self.total
+            known = {"total": self.total, "looks": self.looks}
+            found |= {name: value for name, value in known.items() if value is not None}
         return found
 
     def check_pager(self, pager: Pager | None) -> None:

@@ -16,7 +16,8 @@ MISSING = object()
 
 
 def following(pager: Pager, pointer: int | str, value: Any, *, has_rows: bool = True) -> int | str | None:
-    return pager.after(pointer, None if value is MISSING else json.dumps(value).encode(), has_rows=has_rows)
+    found = None if value is MISSING else json.dumps(value).encode()
+    return pager.after(pointer, found, has_rows=has_rows, total=pager.total(found))
 
 
 def sequence(pager: Pager, values: list[Any]) -> list[int | str]:
@@ -58,6 +59,15 @@ def sequence(pager: Pager, values: list[Any]) -> list[int | str]:
 )
 def test_pages_follow_each_other_as_the_responses_say(pager: Pager, values: list[Any], asked: list[int | str]) -> None:
     assert sequence(pager, values) == asked
+
+
+@pytest.mark.parametrize(("page", "following"), [(1, 2), (2, 3), (3, None)])
+@pytest.mark.parametrize("has_rows", [True, False])
+@pytest.mark.parametrize("found", [None, b"null"])
+def test_a_total_that_only_an_earlier_response_has_said_still_holds(
+    page: int, following: int | None, has_rows: bool, found: bytes | None
+) -> None:
+    assert COUNTER.after(page, found, has_rows=has_rows, total=3) == following
 
 
 @pytest.mark.parametrize("pager", [COUNTER, OFFSET, TOKEN])

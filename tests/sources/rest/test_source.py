@@ -161,7 +161,12 @@ def test_a_pager_of_ones_own_is_remembered_by_its_name() -> None:
         def first(self) -> str:
             return "a"
 
-        def after(self, pointer: int | str, found: bytes | None, *, has_rows: bool) -> str | None:
+        def total(self, found: bytes | None) -> int | None:
+            return None
+
+        def after(
+            self, pointer: int | str, found: bytes | None, *, has_rows: bool, total: int | None = None
+        ) -> str | None:
             return chr(ord(str(pointer)) + 1) if found == b"true" else None
 
     http = ScriptedHttp().reply("GET", f"{URL}?*page=a", json={"more": True, "rows": [{"id": 1}]})
@@ -178,7 +183,7 @@ def test_words_that_only_look_like_fields_are_told_in_the_log() -> None:
     with run(http, RestApi(template=template, schema=SCHEMA)) as test:
         assert test.exit_code == 0
         (warning,) = [line for line in test.logs if line["level"] == "warning"]
-        assert warning["words"] == "@fromage"
+        assert warning["words"] == "@from..."
 
 
 def test_what_a_window_took_is_measured() -> None:
@@ -187,3 +192,21 @@ def test_what_a_window_took_is_measured() -> None:
         test.advance(10)
         assert test.metrics.values("poll.duration") == [pytest.approx(7)]
         assert test.metrics.tags("poll.duration")["stream_source_location"] == "api.example"
+
+
+def test_requests_that_do_not_name_the_page_cannot_be_paged() -> None:
+    template = RequestTemplate(f"{URL}?from=@from&to=@to", fields=(*FIELDS, PAGE))
+    with pytest.raises(ConfigurationError) as error:
+        RestApi(template=template, schema=SCHEMA, pager=CounterPager(("n",)))
+    assert str(error.value) == (
+        "templatedFields: no template holds @page, so every request would be for the same page: write it where the "
+        "page goes"
+    )
+
+
+def test_a_backfill_cannot_begin_in_the_future() -> None:
+    later = START + timedelta(days=1)
+    with run(ScriptedHttp(), RestApi(template=UNPAGED, schema=SCHEMA), backfill_from=later) as test:
+        assert test.exit_code == 1
+        assert test.error == "backFillStartDate: lies in the future (it is in milliseconds since 1970)"
+        assert not any(name.endswith(".COMPLETED") for name in test.files())

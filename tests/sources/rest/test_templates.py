@@ -389,14 +389,15 @@ def test_a_body_is_sent_with_get_if_there_is_one() -> None:
 # --- what is known before a request
 
 
-def test_the_template_says_which_dates_and_pages_it_has() -> None:
-    template = RequestTemplate(
-        "https://api.example.org/",
-        fields=(TemplatedField("a", FieldType.FILTER_DATE_FROM, "yyyy"), PAGE, in_body(BETWEEN_TO)),
-    )
-    assert (template.date_formats, template.has_end, template.page_field) == (("yyyy", ISO), True, PAGE)
-    plain = RequestTemplate("https://api.example.org/", fields=(FROM,))
-    assert (plain.date_formats, plain.has_end, plain.page_field) == ((ISO,), False, None)
+def test_the_template_says_which_dates_and_pages_its_requests_name() -> None:
+    fields = (TemplatedField("a", FieldType.FILTER_DATE_FROM, "yyyy"), PAGE, in_body(BETWEEN_TO))
+    unused = RequestTemplate("https://api.example.org/", fields=fields)
+    assert (unused.date_formats, unused.asks_for_pages, unused.page_field) == ((), False, PAGE)
+    used = RequestTemplate("https://api.example.org/@a/@page", body=f"@{BETWEEN_TO.name}", fields=fields)
+    assert (used.date_formats, used.asks_for_pages, used.page_field) == (("yyyy", ISO), True, PAGE)
+    # A name of the other template is none here.
+    other = RequestTemplate(f"https://api.example.org/@{BETWEEN_TO.name}", body="@a @page", fields=fields)
+    assert (other.date_formats, other.asks_for_pages) == ((), False)
 
 
 @pytest.mark.parametrize(
@@ -425,7 +426,7 @@ def test_words_that_only_look_like_fields_are_listed_for_a_warning() -> None:
         "@date @pageNumber @page",
         (FROM, BODY_PAGE),
     )
-    assert template.unknown_tokens == ("dateTime", "pages", "date", "pageNumber")
+    assert template.unknown_tokens == ("@date...", "@page...")
     assert RequestTemplate("https://api.example.org/?a=@b").unknown_tokens == ()
 
 

@@ -35,6 +35,18 @@ COUNTER, OFFSET, TOKEN = CounterPager(("n",)), OffsetPager(("items",), 10), Toke
             "2024-05-01T00:00:00Z to 2024-05-02T12:30:15.250000Z, page 2",
         ),
         (
+            WindowPosition(WINDOW).page_read(2, COUNTER, 7),
+            {
+                "from": "2024-05-01T00:00:00Z",
+                "to": "2024-05-02T12:30:15.250000Z",
+                "pages": 1,
+                "next": 2,
+                "resolver": "COUNTER",
+                "total": 7,
+            },
+            "2024-05-01T00:00:00Z to 2024-05-02T12:30:15.250000Z, page 1",
+        ),
+        (
             WindowPosition(WINDOW).page_read("a-token", TOKEN),
             {
                 "from": "2024-05-01T00:00:00Z",
@@ -62,7 +74,6 @@ def test_a_position_is_kept_in_its_watermark_and_described_without_its_token(
 
 def test_a_window_is_complete_when_its_last_page_has_been_read() -> None:
     begun = WindowPosition(WINDOW)
-    assert not begun.complete
     assert not begun.page_read(0, OFFSET).complete
     assert begun.page_read(0, OFFSET).page_read(None, OFFSET).complete
 

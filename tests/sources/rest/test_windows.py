@@ -21,7 +21,10 @@ NOW = at("2024-05-08T12:34:56.789")
 
 
 def test_the_first_window_reaches_back_by_the_look_back() -> None:
-    assert Windows(HOUR, (SECONDS,)).next(None, NOW) == Window(NOW - HOUR, at("2024-05-08T12:34:56"))
+    windows = Windows(HOUR, (SECONDS,))
+    before = windows.before_the_first(NOW)
+    assert before == Window(NOW - HOUR, NOW - HOUR)
+    assert windows.next(before, NOW) == Window(NOW - HOUR, at("2024-05-08T12:34:56"))
 
 
 def test_a_window_begins_where_the_one_before_has_ended() -> None:
@@ -54,18 +57,12 @@ def test_a_window_ends_at_an_instant_that_the_requests_can_name(formats: tuple[s
 
 def test_there_is_nothing_to_ask_for_until_the_next_instant_that_requests_can_name() -> None:
     last = Window(at("2024-05-07"), at("2024-05-08"))
-    assert Windows(HOUR, (DAYS,), bounded=True).next(last, NOW) is None
-
-
-def test_a_request_without_an_end_is_made_although_its_window_has_no_length() -> None:
-    last = Window(at("2024-05-07"), at("2024-05-08"))
-    assert Windows(HOUR, (DAYS,)).next(last, NOW) == Window(at("2024-05-08"), at("2024-05-08"))
+    assert Windows(HOUR, (DAYS,)).next(last, NOW) is None
 
 
 def test_a_clock_that_was_set_back_makes_no_window_that_ends_before_it_begins() -> None:
     last = Window(at("2024-05-08T13:00:00"), at("2024-05-08T14:00:00"))
-    assert Windows(HOUR, (SECONDS,)).next(last, NOW) == Window(last.end, last.end)
-    assert Windows(HOUR, (SECONDS,), bounded=True).next(last, NOW) is None
+    assert Windows(HOUR, (SECONDS,)).next(last, NOW) is None
     assert Windows(HOUR).backfill(at("2025-01-01"), NOW) == Window(at("2025-01-01"), at("2025-01-01"))
 
 
@@ -86,15 +83,21 @@ INSTANTS = st.integers(946_684_800_000_000, 4_102_444_800_000_000).map(
 @given(
     st.lists(INSTANTS, min_size=1, max_size=8),
     st.sampled_from([(), (SECONDS,), (DAYS,), (DAYS, SECONDS), ("o",), ("yyyyMMddHHmmss",), ("yyyy-MM",)]),
-    st.booleans(),
 )
 def test_windows_leave_no_gap_and_never_overlap_whatever_the_clock_does(
-    clock: list[datetime], formats: tuple[str, ...], bounded: bool
+    clock: list[datetime], formats: tuple[str, ...]
 ) -> None:
-    windows = Windows(HOUR, formats, bounded=bounded)
+    windows = Windows(HOUR, formats)
     last = Window(clock[0], clock[0])
     for now in clock:
         window = windows.next(last, now)
         if window is not None:
-            assert window.start == last.end <= window.end <= max(now, last.end)
+            assert window.start == last.end < window.end <= now
             last = window
+
+
+def test_lengths_that_reach_beyond_the_calendar_end_at_its_beginning() -> None:
+    windows = Windows(timedelta(days=999_999), (SECONDS,), timedelta(days=999_999))
+    first = datetime.min.replace(tzinfo=UTC)
+    assert windows.before_the_first(NOW) == Window(first, first)
+    assert windows.asked_from(Window(first, NOW)) == first

@@ -1,0 +1,134 @@
+"""Whether a page is too large for memory, found out before a Python object is made for each of its rows.
+
+A byte of JSON may become a hundred in memory: `[{},{},...]` has a row for every three bytes, and each of them costs
+an object in Python or the width of all columns in Arrow.
+"""
+
+import re
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pat
+
+from arcane_framework._core.errors import FatalStreamError
+from arcane_framework.schema.json_document import WHITESPACE
+
+MAX_ELEMENTS = 1_000_000
+"""Of an array, unless its elements have `MIN_MEAN_BYTES` on average."""
+
+MIN_MEAN_BYTES = 32
+"""How long the elements of an array with more than `MAX_ELEMENTS` are at least, on average."""
+
+MAX_ARROW_BYTES = 512 * 2**20
+"""Of the columns that a page becomes, unless it is large itself."""
+
+MAX_GROWTH = 8
+"""How many times its own size the columns of a page may have when they have more than `MAX_ARROW_BYTES`."""
+
+_REMEDY = "Ask the API for smaller pages"
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TOKENS = re.compile(rb'[\[{](?:[^][{}"]++|' + _TEXT + rb")*+[\]}]|" + _TEXT + rb"|[][{},]", re.DOTALL)
+
+
+class _TooManyError(Exception):
+    """There are more elements than were to be counted."""
+
+
+def check_elements(array: bytes, location: str) -> None:
+    """Check that an array has not too many elements.
+
+    Costs nothing for less than 2 MB, otherwise about a millisecond for 4 MiB of large elements and 1 MiB of small ones;
+    takes up to 24 bytes of memory for each element that is allowed.
+
+    Args:
+        array: The raw text of an array; if it is not well formed, the result is any.
+        location: Where it is from, for messages.
+
+    Raises:
+        FatalStreamError: It has more than a million elements of less than 32 bytes on average.
+    """
+    limit = _limit(array)
+    if not _surely_few(array, limit):
+        _count(array, limit, location)
+
+
+def check_page(array: bytes, schema: pa.Schema, location: str) -> None:
+    """Check that an array has not too many elements, and that the columns it becomes are not too large.
+
+    As `check_elements`, but for a reader that takes nothing but objects and null for a row.
+
+    Raises:
+        FatalStreamError: It has, or the columns have more than 512 MiB and 8 times the size of the array.
+    """
+    limit = _limit(array)
+    most = max(MAX_ARROW_BYTES, MAX_GROWTH * len(array))
+    row, items = widths(schema)
+    if 2 * (row + items) <= MAX_GROWTH and len(array) <= 2 * limit:
+        return
+    # An element has two bytes at least, its comma included.
+    rows = objects = len(array) // 2
+    if rows > limit or rows * row + objects * items > most:
+        objects = array.count(b"{")
+        rows = min(array.count(b",") + 1, objects + array.count(b"null"))
+    if rows > limit or rows * row + objects * items > most:
+        rows = _count(array, limit, location)
+    if rows * row + objects * items > most:
+        raise FatalStreamError(
+            f"{location}: its {rows:,} rows of {len(schema)} columns would take more than {most // 2**20} MiB"
+            f" of memory, for {len(array) / 2**20:.0f} MiB of JSON. {_REMEDY}, or take columns out of apiSchemaEncoded"
+        )
+
+
+def widths(schema: pa.Schema) -> tuple[int, int]:
+    """How many bytes a row takes in Arrow, and how many more an object that is an item of any of its lists may take."""
+    pairs = [_widths(field.type) for field in schema]
+    return sum(row for row, _ in pairs), sum(items for _, items in pairs)
+
+
+def _widths(type_: pa.DataType) -> tuple[int, int]:
+    if pat.is_struct(type_):
+        row, items = widths(type_.fields)
+        return row + 1, items
+    if pat.is_list(type_):
+        item, items = _widths(type_.value_type)
+        return 8, items + (item if pat.is_struct(type_.value_type) else 0)
+    return (8 if pat.is_string(type_) else max(type_.bit_width // 8, 1)), 0
+
+
+def _limit(array: bytes) -> int:
+    return max(MAX_ELEMENTS, len(array) // MIN_MEAN_BYTES)
+
+
+def _surely_few(array: bytes, limit: int) -> bool:
+    return len(array) <= 2 * limit or array.count(b",") < limit
+
+
+def _count(array: bytes, limit: int, location: str) -> int:
+    """The number of elements, exactly.
+
+    Raises:
+        FatalStreamError: It is above the limit.
+    """
+    try:
+        count = _count_of_one_kind(array, limit)
+        return _count_of_any(array, limit) if count is None else count
+    except _TooManyError:
+        raise FatalStreamError(
+            f"{location}: more than {limit:,} elements in {len(array) / 2**20:.0f} MiB of JSON,"
+            f" which is too many for one page. {_REMEDY}"
+        ) from None
+
+
+def _count_of_one_kind(array: bytes, limit: int) -> int | None:
+    """The number of elements when all are objects or all are arrays; None when not, found out at the first other."""
+    import msgspec
+
+    opener = array.lstrip(WHITESPACE)[1:].lstrip(WHITESPACE)[:1] if array[:2] in _SPACED else array[1:2]
+    if opener not in {b"{", b"["}:
+        return None
+    hooks = {} if array.count(opener) <= limit else {"__post_init__": _counter(limit)}
+    shape: Any = msgspec.defstruct("Element", [], namespace=hooks, array_like=opener == b"[", gc=False)
+    try:
+        return len(msgspec.json.decode(array, type=list[shape]))
+    except (msgspec.DecodeError, RecursionError):
+        return None
