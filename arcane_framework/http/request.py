@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from arcane_framework._core.errors import ConfigurationError
 
-MAX_BODY_BYTES: Final = 256 * 1024 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class RestApiContext(SinkContext):
     internal_rate_limit_count: Annotated[int, Field(gt=0)] = 1
     internal_rate_limit_interval: Annotated[Seconds, Field(gt=NOTHING)] = timedelta(seconds=60)
     allowed_hosts: tuple[str, ...] = ()
-    max_response_bytes: Annotated[int, Field(gt=0)] = 256 << 20
+    max_response_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     api_schema_encoded: Annotated[str, Field(min_length=1)]
     sink_format: Literal["json", "parquet"] = "json"
 

@@ -68,7 +68,7 @@ class ColumnarReader:
         ordered = [columns[field.name] for field in self._schema]
         if not surely_within(array, len(ordered[0])):
             rows = elements(array)
-            if first_excess(rows, as_lines(rows)) is not None:
+            if first_excess(rows, as_lines(rows, array)) is not None:
                 raise NotColumnarError
         if len(array) > MAX_TEXT_BYTES and not texts_within(ordered):
             raise NotColumnarError

@@ -29,9 +29,16 @@ def elements(array: bytes) -> "list[msgspec.Raw]":
         refuse(array, error)
 
 
-def as_lines(texts: "Sequence[msgspec.Raw]") -> bytes:
-    """One line for each raw text; line ends within one stand between its tokens only and become spaces."""
+def as_lines(texts: "Sequence[msgspec.Raw]", array: bytes) -> bytes:
+    """One line for each raw text; line ends within one stand between its tokens only and become spaces.
+
+    Args:
+        texts: The texts.
+        array: The array whose elements they are.
+    """
     lines = b"\n".join(texts)
+    if b"\n" not in array and b"\r" not in array:
+        return lines
     if lines.count(b"\n") < max(len(texts), 1) and b"\r" not in lines:
         return lines
     # Nothing well-formed holds the byte 0.

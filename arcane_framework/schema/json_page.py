@@ -5,13 +5,13 @@ an object in Python or the width of all columns in Arrow.
 """
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pat
 
 from arcane_framework._core.errors import FatalStreamError
-from arcane_framework.schema.json_document import WHITESPACE
 
 MAX_ELEMENTS = 1_000_000
 """Of an array, unless its elements have `MIN_MEAN_BYTES` on average."""
@@ -27,6 +27,8 @@ MAX_GROWTH = 8
 
 _REMEDY = "Ask the API for smaller pages"
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_COMMA = ord(",")
+_FIRST = re.compile(rb"[ \t\n\r]*+\[[ \t\n\r]*+([{[])")
 _TOKENS = re.compile(rb'[\[{](?:[^][{}"]++|' + _TEXT + rb")*+[\]}]|" + _TEXT + rb"|[][{},]", re.DOTALL)
 
 
@@ -48,7 +50,8 @@ def check_elements(array: bytes, location: str) -> None:
         FatalStreamError: It has more than a million elements of less than 32 bytes on average.
     """
     limit = _limit(array)
-    if not _surely_few(array, limit):
+    # An element has two bytes at least, its comma included.
+    if len(array) > 2 * limit and array.count(b",") >= limit:
         _count(array, limit, location)
 
 
@@ -63,13 +66,10 @@ def check_page(array: bytes, schema: pa.Schema, location: str) -> None:
     limit = _limit(array)
     most = max(MAX_ARROW_BYTES, MAX_GROWTH * len(array))
     row, items = widths(schema)
-    if 2 * (row + items) <= MAX_GROWTH and len(array) <= 2 * limit:
-        return
-    # An element has two bytes at least, its comma included.
-    rows = objects = len(array) // 2
+    rows = objects = len(array) // 2 + 1
     if rows > limit or rows * row + objects * items > most:
         objects = array.count(b"{")
-        rows = min(array.count(b",") + 1, objects + array.count(b"null"))
+        rows = objects + array.count(b"null")
     if rows > limit or rows * row + objects * items > most:
         rows = _count(array, limit, location)
     if rows * row + objects * items > most:
@@ -79,9 +79,9 @@ def check_page(array: bytes, schema: pa.Schema, location: str) -> None:
         )
 
 
-def widths(schema: pa.Schema) -> tuple[int, int]:
+def widths(fields: Iterable[pa.Field]) -> tuple[int, int]:
     """How many bytes a row takes in Arrow, and how many more an object that is an item of any of its lists may take."""
-    pairs = [_widths(field.type) for field in schema]
+    pairs = [_widths(field.type) for field in fields]
     return sum(row for row, _ in pairs), sum(items for _, items in pairs)
 
 
@@ -97,10 +97,6 @@ def _widths(type_: pa.DataType) -> tuple[int, int]:
 
 def _limit(array: bytes) -> int:
     return max(MAX_ELEMENTS, len(array) // MIN_MEAN_BYTES)
-
-
-def _surely_few(array: bytes, limit: int) -> bool:
-    return len(array) <= 2 * limit or array.count(b",") < limit
 
 
 def _count(array: bytes, limit: int, location: str) -> int:
@@ -120,15 +116,43 @@ def _count(array: bytes, limit: int, location: str) -> int:
 
 
 def _count_of_one_kind(array: bytes, limit: int) -> int | None:
-    """The number of elements when all are objects or all are arrays; None when not, found out at the first other."""
+    """The number of elements when all are objects or all are arrays; None at the first other one."""
     import msgspec
 
-    opener = array.lstrip(WHITESPACE)[1:].lstrip(WHITESPACE)[:1] if array[:2] in _SPACED else array[1:2]
-    if opener not in {b"{", b"["}:
+    opener = _FIRST.match(array)
+    if opener is None:
         return None
-    hooks = {} if array.count(opener) <= limit else {"__post_init__": _counter(limit)}
-    shape: Any = msgspec.defstruct("Element", [], namespace=hooks, array_like=opener == b"[", gc=False)
+    hooks = {} if array.count(opener[1]) <= limit else {"__post_init__": _counter(limit)}
+    shape: Any = msgspec.defstruct("Element", [], namespace=hooks, array_like=opener[1] == b"[", gc=False)
     try:
         return len(msgspec.json.decode(array, type=list[shape]))
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _counter(limit: int) -> Callable[[object], None]:
+    count = 0
+
+    def one_more(_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > limit:
+            raise _TooManyError
+
+    return one_more
+
+
+def _count_of_any(array: bytes, limit: int) -> int:
+    """The number of elements, token by token: at 20 to 300 MB/s."""
+    depth, count = 1, 1
+    for token in _TOKENS.finditer(array, array.index(b"[") + 1):
+        if token.end() - token.start() > 1:
+            continue
+        first = array[token.start()]
+        if first == _COMMA:
+            count += depth == 1
+            if count > limit:
+                raise _TooManyError
+        else:
+            depth += 1 if first in b"[{" else -1
+    return count

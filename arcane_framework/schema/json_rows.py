@@ -3,11 +3,12 @@
 import pyarrow as pa
 
 from arcane_framework._core.batch import QuarantinedRow
-from arcane_framework._core.errors import SchemaInconsistentError
+from arcane_framework._core.errors import FatalStreamError
 from arcane_framework.schema.json_columns import ColumnarReader, NotColumnarError
 from arcane_framework.schema.json_document import WHITESPACE, check_utf8, kind_of
 from arcane_framework.schema.json_elements import as_column, as_lines, elements
 from arcane_framework.schema.json_limits import first_excess
+from arcane_framework.schema.json_page import check_elements, check_page
 from arcane_framework.schema.json_rowwise import RowwiseReader
 
 
@@ -43,6 +44,7 @@ class JsonRows:
             raise ValueError("the schema has no columns")
         if len(set(schema.names)) < len(schema):
             raise ValueError("two columns of the schema have the same name")
+        self._schema = schema
         self._rowwise = RowwiseReader(schema, quarantine=quarantine)
         self._columnar = ColumnarReader(schema) if ColumnarReader.can_read(schema) else None
 
@@ -58,10 +60,13 @@ class JsonRows:
 
         Raises:
             SchemaInconsistentError: A row does not fit and `quarantine` is false.
+            FatalStreamError: The page is too large for memory: more than a million elements of less than 32 bytes on
+                average, columns of more than 512 MiB and 8 times the array, or more than 64 MiB of rows set aside.
             JsonError: The text is not well formed, or nested too deep for the calling thread.
             ValueError: The text is not that of an array.
         """
         _check_array(array)
+        check_page(array, self._schema, location)
         if self._columnar is not None:
             try:
                 return self._columnar.read(array), ()
@@ -84,17 +89,19 @@ def raw_rows(array: bytes, schema: pa.Schema, location: str) -> pa.RecordBatch:
         location: Where the array is from, for messages.
 
     Raises:
-        SchemaInconsistentError: A row has more than 64 MiB or more than 64 levels.
+        FatalStreamError: A row has more than 64 MiB or more than 64 levels, or the array more than a million elements
+            of less than 32 bytes on average.
         JsonError: The text is not well formed, not UTF-8, or nested too deep for the calling thread.
         ValueError: The text is not that of an array.
     """
     _check_array(array)
+    check_elements(array, location)
     check_utf8(array)
     rows = elements(array)
-    lines = as_lines(rows)
+    lines = as_lines(rows, array)
     excess = first_excess(rows, lines)
     if excess is not None:
-        raise SchemaInconsistentError(f"{location}, row {excess[0]}: {excess[1]}. {_RAW_REMEDY}")
+        raise FatalStreamError(f"{location}, row {excess[0]}: {excess[1]}. {_RAW_REMEDY}")
     return pa.RecordBatch.from_arrays([as_column(lines, "\n", len(rows))], schema=schema)
 
 

@@ -5,13 +5,24 @@ from typing import Any
 import pyarrow as pa
 
 from arcane_framework._core.batch import QuarantinedRow
-from arcane_framework._core.errors import SchemaInconsistentError
+from arcane_framework._core.errors import FatalStreamError, SchemaInconsistentError
 from arcane_framework.schema.json_document import kind_of, properties_of
 from arcane_framework.schema.json_elements import elements
 from arcane_framework.schema.json_limits import row_excess
 from arcane_framework.schema.json_values import MisfitError, field_readers
 
+MAX_ASIDE_BYTES = 64 * 2**20
+"""Of the rows of one page that are set aside, with `ASIDE_BYTES` for each of them besides its text."""
+
+ASIDE_BYTES = 600
+"""What a row that is set aside takes besides its text: its reason, its place, the objects."""
+
 _REMEDY = "Correct apiSchemaEncoded, or set quarantine: true to set such rows aside"
+
+_TOO_MUCH_ASIDE = (
+    f"more than {MAX_ASIDE_BYTES // 2**20} MiB of rows were set aside, which is too much for one page:"
+    " correct the schema in apiSchemaEncoded"
+)
 
 
 class _RowMisfitError(Exception):
@@ -35,6 +46,7 @@ class RowwiseReader:
         """As `JsonRows.parse`."""
         columns: list[list[Any]] = [[] for _ in self._readers]
         aside: list[QuarantinedRow] = []
+        aside_bytes = 0
         for number, raw in enumerate(map(bytes, elements(array))):
             try:
                 values = self._read_row(raw)
@@ -42,6 +54,9 @@ class RowwiseReader:
                 place = f"{location}, row {number}"
                 if not self._quarantine:
                     raise SchemaInconsistentError(f"{place}: {misfit}. {_REMEDY}") from None
+                aside_bytes += len(raw) + ASIDE_BYTES
+                if aside_bytes > MAX_ASIDE_BYTES:
+                    raise FatalStreamError(f"{place}: {_TOO_MUCH_ASIDE}") from None
                 aside.append(QuarantinedRow(str(misfit), place, raw.decode()))
                 continue
             for column, value in zip(columns, values, strict=True):

@@ -115,7 +115,8 @@ def _rows(part: Part, content: bytes) -> Sequence[dict[str, Any]]:
     if part.path.endswith(".parquet"):
         found: list[dict[str, Any]] = _table(part, content).to_pylist()
         return found
-    return [json.loads(line) for line in content.decode().splitlines()]
+    # A text may hold U+2028 and other characters that end a line for `str.splitlines`.
+    return [json.loads(line) for line in content.split(b"\n") if line]
 
 
 def _table(part: Part, content: bytes) -> pa.Table:

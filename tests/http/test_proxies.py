@@ -92,13 +92,13 @@ def test_metadata_is_refused_behind_a_proxy_too() -> None:
 @pytest.mark.parametrize("host", ["%31%36%39.254.169.254", "metadata.google.internal%2e", "metadata.google%2Einternal"])
 def test_a_host_that_is_percent_encoded_does_not_reach_the_proxy(host: str) -> None:
     with Server(answer(b"secrets")) as proxy:
-        client = make_client(proxies={"http": proxy.url})
-        with pytest.raises(ConfigurationError), real_requester(f"http://{host}/", client=client) as requester:
-            get(requester, f"http://{host}/")
-        with real_requester("http://shop.test/", client=make_client(proxies={"http": proxy.url})) as requester:
-            with pytest.raises(FatalStreamError, match="is not an http or https URL: correct the URL$"):
+        for trusted in (f"http://{host}/", "http://shop.test/"):
+            with (
+                make_client(proxies={"http": proxy.url}) as client,
+                pytest.raises((ConfigurationError, FatalStreamError), match="is not an http or https URL: correct"),
+                real_requester(trusted, client=client) as requester,
+            ):
                 get(requester, f"http://{host}/")
-        client.close()
         assert proxy.connections == 0
 
 

@@ -1,7 +1,9 @@
 import gc
 import gzip
+import re
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +11,7 @@ from arcane_framework import ConfigurationError, FatalStreamError, TransientStre
 from arcane_framework.http import HttpRequest, HttpSettings, HttpStatusError, check_headers, shown_url
 from arcane_framework.http.transport import user_agent
 from arcane_framework.testing import ScriptedHttp, VirtualClock
-from tests.http.parts import URL, Scripted
+from tests.http.parts import URL, Scripted, as_it_is, finish, real_requester
 
 GZIP = {"Content-Encoding": "gzip"}
 

@@ -19,7 +19,16 @@ from arcane_framework.testing import CapturedMetrics
 from tests.http.parts import RememberedLog, Waits, as_it_is
 from tests.http.servers import Server, answer
 
-CANARIES = ("canary-user", "canary-word", "canary-query", "canary-token", "canary-header", "canary-body", "canary-set", "canary-path")
+CANARIES = (
+    "canary-user",
+    "canary-word",
+    "canary-query",
+    "canary-token",
+    "canary-header",
+    "canary-body",
+    "canary-set",
+    "canary-path",
+)
 
 
 class Token:
@@ -78,7 +87,9 @@ HEAD = "Set-Cookie: a=canary-set\r\nX-B: canary-set\r\nLocation: /canary-set/nex
 
 ANSWERS = {
     "rows": answer(BODY, head=HEAD),
-    "a redirect to elsewhere": answer(BODY, status="302 canary-set", head=HEAD.replace("/canary-set/next", "//canary.test/canary-set")),
+    "a redirect to elsewhere": answer(
+        BODY, status="302 canary-set", head=HEAD.replace("/canary-set/next", "//canary.test/canary-set")
+    ),
     "a redirect for ever": answer(BODY, status="307 canary-set", head=HEAD),
     "unauthorized": answer(BODY, status="401 canary-set", head=HEAD),
     "a refusal": answer(BODY, status="404 canary-set", head=HEAD),

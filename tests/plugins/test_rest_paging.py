@@ -520,3 +520,40 @@ def test_an_unfinished_backfill_begins_anew_in_another_file_format() -> None:
         assert test.exit_code == 0
         assert ids(test, "backfill") == [1, 2, 3, 4, 5]
         assert not any(name.startswith("backfill/") and name.endswith(".json") for name in test.files())
+
+
+def test_a_page_token_in_the_path_is_shown_nowhere() -> None:
+    http = ScriptedHttp().reply("GET", f"{HOST}/items/?*", json={"items": items(1), "next": "hidden-word"})
+    http.reply("GET", f"{HOST}/items/hidden-word?*", status=503, times=None)
+    given = {"urlTemplate": f"{HOST}/items/@page?from=@from&to=@to", "retrySeconds": 5}
+    with backfill("TOKEN", http, **given).start() as test:
+        test.advance(60)
+        assert test.exit_code == 2
+        assert f"12:00:00Z: GET {HOST}/items/@page failed, last with HTTP status 503" in str(test.error)
+        assert {line["url"] for line in test.logs if "url" in line} == {f"{HOST}/items/@page"}
+        assert "hidden-word" not in f"{test.error} {test.logs}"
+
+
+def test_of_a_next_link_only_the_host_is_shown() -> None:
+    link = HOST.replace("//", "//user:hidden-word@") + "/more/hidden-word?cursor=hidden-word"
+    http = ScriptedHttp().reply("GET", url(""), json={"items": items(1), "next": link})
+    http.reply("GET", f"{HOST}/more/hidden-word?cursor=hidden-word", status=503, times=None)
+    with backfill("TOKEN", http, retrySeconds=5).start() as test:
+        test.advance(60)
+        assert test.exit_code == 2
+        assert f"12:00:00Z: GET {HOST} failed, last with HTTP status 503" in str(test.error)
+        assert {line["url"] for line in test.logs if "url" in line} == {HOST}
+        assert "hidden-word" not in f"{test.error} {test.logs}"
+
+
+def test_a_page_in_the_body_that_looks_like_a_link_does_not_change_how_the_url_is_shown() -> None:
+    answer = {"items": items(1), "next": "https://other.example/more"}
+    http = ScriptedHttp().reply("POST", f"{HOST}/search", json=answer)
+    http.reply("POST", f"{HOST}/search", status=404)
+    fields = [{**field, "placement": "BODY"} for field in (FROM, TO, PAGE)]
+    body = '{"from": "@from", "to": "@to", "page": "@page"}'
+    given = {"urlTemplate": f"{HOST}/search", "httpMethod": "POST", "bodyTemplate": body, "templatedFields": fields}
+    with backfill("TOKEN", http, **given).start() as test:
+        test.advance(5)
+        assert test.exit_code == 1
+        assert f"12:00:00Z: POST {HOST}/search was answered with HTTP status 404" in str(test.error)

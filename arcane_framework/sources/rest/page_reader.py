@@ -169,7 +169,8 @@ class _Fetching:
         if pager is None or page is None:
             return None, None
         said = pager.total(text.page_info)
-        if said is None and known is not None and not (text.has_rows or text.no_content):
+        says_nothing = text.rows is None and not text.no_content and (text.page_info or b"null").strip() == b"null"
+        if known is not None and says_nothing:
             # Announced by a page before: this is no empty page, but an answer about something else.
             raise TransientStreamError(
                 f"{self._what}: the answer has neither rows nor {'.'.join(pager.key_chain)}, although the page was "
