@@ -27,6 +27,7 @@ MAX_GROWTH = 8
 
 _REMEDY = "Ask the API for smaller pages"
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_BYTES_PER_COMMA = 8
 _COMMA = ord(",")
 _FIRST = re.compile(rb"[ \t\n\r]*+\[[ \t\n\r]*+([{[])")
 _TOKENS = re.compile(rb'[\[{](?:[^][{}"]++|' + _TEXT + rb")*+[\]}]|" + _TEXT + rb"|[][{},]", re.DOTALL)
@@ -39,8 +40,9 @@ class _TooManyError(Exception):
 def check_elements(array: bytes, location: str) -> None:
     """Check that an array has not too many elements.
 
-    Costs nothing for less than 2 MB, otherwise about a millisecond for 4 MiB of large elements and 1 MiB of small ones;
-    takes up to 24 bytes of memory for each element that is allowed.
+    Costs nothing for less than 2 MB and otherwise half a millisecond for 1 MiB, or up to 10 when there is a comma for
+    every eight bytes; takes up to 24 bytes of memory for each element that is allowed. Where scalars stand behind
+    a first object, so few commas pass without a count: such an array may have an element for every eight bytes.
 
     Args:
         array: The raw text of an array; if it is not well formed, the result is any.
@@ -51,7 +53,10 @@ def check_elements(array: bytes, location: str) -> None:
     """
     limit = _limit(array)
     # An element has two bytes at least, its comma included.
-    if len(array) > 2 * limit and array.count(b",") >= limit:
+    if len(array) <= 2 * limit:
+        return
+    commas = array.count(b",")
+    if commas >= limit and not _looks_ordinary(array, commas, limit):
         _count(array, limit, location)
 
 
@@ -97,6 +102,12 @@ def _widths(type_: pa.DataType) -> tuple[int, int]:
 
 def _limit(array: bytes) -> int:
     return max(MAX_ELEMENTS, len(array) // MIN_MEAN_BYTES)
+
+
+def _looks_ordinary(array: bytes, commas: int, limit: int) -> bool:
+    first = _FIRST.match(array)
+    few_commas = commas <= len(array) // _BYTES_PER_COMMA
+    return first is not None and first[1] == b"{" and few_commas and array.count(b"{") <= limit
 
 
 def _count(array: bytes, limit: int, location: str) -> int:

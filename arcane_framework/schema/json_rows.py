@@ -72,6 +72,7 @@ class JsonRows:
                 return self._columnar.read(array), ()
             except NotColumnarError:
                 pass
+        check_elements(array, location)
         return self._rowwise.read(array, location)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcane_framework._core.errors import SchemaInconsistentError
+from arcane_framework._core.errors import FatalStreamError, SchemaInconsistentError
 from arcane_framework.schema.json_columns import ColumnarReader, NotColumnarError
 from arcane_framework.schema.json_document import JsonError
 from arcane_framework.schema.json_rows import JsonRows, raw_rows
@@ -287,7 +287,7 @@ def test_a_row_has_up_to_64_levels(before: int) -> None:
         SchemaInconsistentError, match=f"^here, row {before}: it is nested deeper than 64 objects and arrays"
     ):
         rows.parse(page, "here")
-    with pytest.raises(SchemaInconsistentError) as error:
+    with pytest.raises(FatalStreamError) as error:
         raw_rows(page, RAW, "here")
     assert str(error.value) == (
         f"here, row {before}: it is nested deeper than 64 objects and arrays."
@@ -316,9 +316,12 @@ def test_a_text_has_up_to_16_mib(field: pa.Field) -> None:
 
 def test_a_row_has_up_to_64_mib() -> None:
     padding = " " * (64 * MIB)
-    for schema_rows in (JsonRows(pa.schema([("v", pa.int64())])).parse, lambda page, at: raw_rows(page, RAW, at)):
+    for schema_rows, error in (
+        (JsonRows(pa.schema([("v", pa.int64())])).parse, SchemaInconsistentError),
+        (lambda page, at: raw_rows(page, RAW, at), FatalStreamError),
+    ):
         schema_rows(b"[" + page_of("1").strip(b"[]") + padding.encode() + b"]", "here")
-        with pytest.raises(SchemaInconsistentError, match=r"^here, row 0: it has more than 64 MiB\."):
+        with pytest.raises(error, match=r"^here, row 0: it has more than 64 MiB\."):
             schema_rows(page_of("1" + padding), "here")
 
 

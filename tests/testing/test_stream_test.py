@@ -230,6 +230,13 @@ def test_json_lines_are_read_like_parquet(arcane_stream: StreamTestFactory) -> N
     assert test.table().to_pylist() == rows(1, 2)
 
 
+def test_json_lines_may_hold_the_line_ends_of_other_alphabets(arcane_stream: StreamTestFactory) -> None:
+    row = {"id": 1, "text": "a\u2028b\u2029c\u0085d"}
+    test = arcane_stream(reading_into_json_lines(ScriptedSource(SCHEMA, [([row], {"n": 1})])), SPEC).start()
+    test.stop()
+    assert test.rows() == [row]
+
+
 def test_a_table_has_the_schema_of_the_parts(arcane_stream: StreamTestFactory) -> None:
     test = arcane_stream(reading(ScriptedSource(SCHEMA, [(rows(1, 2), {"n": 2})])), SPEC).start()
     with pytest.raises(AssertionError, match=r"^nothing has been committed to data/; there are: \['schema/"):

@@ -165,6 +165,11 @@ class TokenPager:
     def after(
         self, pointer: Pointer, found: bytes | None, *, has_rows: bool, total: int | None = None
     ) -> Pointer | None:
+        if found is not None and len(found) > MAX_SCALAR_BYTES:
+            raise FatalStreamError(
+                f"{_place(self.key_chain)}, the next page's token by resolverPropertyKeyChain, is longer than "
+                f"{MAX_SCALAR_BYTES} bytes: correct the key chain, or the API"
+            )
         value = None if found is None else _scalar(found, numbers_as=str)
         if value is None or value is False or value == "":
             return None

@@ -161,3 +161,18 @@ def test_a_setting_that_the_pager_needs_is_named(arguments: tuple[Any, ...], mes
     with pytest.raises(ConfigurationError) as error:
         make_pager(*arguments)
     assert str(error.value) == message
+
+
+def test_a_token_of_unreasonable_length_is_refused() -> None:
+    with pytest.raises(FatalStreamError) as error:
+        following(TOKEN, "a", "x" * 70_000)
+    assert str(error.value) == (
+        "next, the next page's token by resolverPropertyKeyChain, is longer than 65536 bytes: "
+        "correct the key chain, or the API"
+    )
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, '"' + "9" * 5_000 + '"', "1e999999"])
+def test_a_number_of_unreasonable_size_is_none(number: str) -> None:
+    with pytest.raises(FatalStreamError, match="is not a whole number"):
+        COUNTER.after(1, number.encode(), has_rows=True)
