@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from arcane_framework._core.clock import JOIN_SECONDS, Clock
 from arcane_framework._core.errors import FatalStreamError
@@ -15,12 +15,23 @@ T = TypeVar("T")
 class OrderedWork(Generic[T]):
     """Steps from one producing thread, run by `workers` threads, their results taken by one other thread.
 
-    At most `nbytes` bytes of input are held, from `put` to `take`; a single larger one passes when nothing
-    else is held. The first step that fails is the end: its error is taken in its place, nothing follows.
+    At most `nbytes` bytes are held, from `put` to `take`: those of the input until a step has run, then those of its
+    result. A single larger step passes when nothing else is held. The error of a step that fails is taken in its
+    place; whoever takes it shall take nothing more.
+
+    Args:
+        clock: The run's clock.
+        nbytes: The bound.
+        workers: Threads.
+        name: Of the threads.
+        size_of: The bytes of a result; None: they count as its input's.
     """
 
-    def __init__(self, clock: Clock, nbytes: int, workers: int, name: str) -> None:
+    def __init__(
+        self, clock: Clock, nbytes: int, workers: int, name: str, size_of: Callable[[T], int] | None = None
+    ) -> None:
         self._clock = clock
+        self._size_of = size_of
         self._limit = nbytes
         self._line: deque[_Step[T]] = deque()
         self._waiting: deque[_Step[T]] = deque()
@@ -90,7 +101,11 @@ class OrderedWork(Generic[T]):
                     return
                 step = self._waiting.popleft()
             result = step.outcome()
+            counted = self._size_of is not None and not isinstance(result, Ended)
+            size = max(self._size_of(cast(T, result)), LEAST_BYTES) if counted and self._size_of else step.nbytes
             with self._clock.changing():
+                self._held += size - step.nbytes
+                step.nbytes = size
                 step.result = result
                 step.done = True
 

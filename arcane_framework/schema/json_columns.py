@@ -49,8 +49,12 @@ class ColumnarReader:
         raw = [field.name for field in schema if _is_read_raw(field)]
         return matchable(raw) and all(_is_read_raw(field) or _is_parsed(field.type) for field in schema)
 
-    def read(self, array: bytes) -> pa.RecordBatch:
+    def read(self, array: bytes, openers: int) -> pa.RecordBatch:
         """Read the raw text of a well-formed array.
+
+        Args:
+            array: The text.
+            openers: How many `{` there are in it.
 
         Raises:
             NotColumnarError: The rows have to be read one by one.
@@ -58,15 +62,15 @@ class ColumnarReader:
         import msgspec
 
         try:
-            return self._read(array)
+            return self._read(array, openers)
         except (pa.ArrowException, msgspec.DecodeError, MisfitError, OverflowError, RecursionError):
             raise NotColumnarError from None
 
-    def _read(self, array: bytes) -> pa.RecordBatch:
+    def _read(self, array: bytes, openers: int) -> pa.RecordBatch:
         columns = self._parse(array) if self._parsed else {}
         columns |= self._read_raw(array) if self._raw else {}
         ordered = [columns[field.name] for field in self._schema]
-        if not surely_within(array, len(ordered[0])):
+        if not surely_within(array, len(ordered[0]), openers):
             rows = elements(array)
             if first_excess(rows, as_lines(rows, array)) is not None:
                 raise NotColumnarError

@@ -65,12 +65,16 @@ def first_excess(rows: "Sequence[msgspec.Raw]", lines: bytes) -> tuple[int, str]
     return None
 
 
-def surely_within(array: bytes, rows: int) -> bool:
+def surely_within(array: bytes, rows: int, openers: int) -> bool:
     """Whether a look at an array of `rows` objects as a whole is enough to see that every row is within the limits.
+
+    `openers` is the number of `{` in it.
 
     Each row opens one object at least, so what more is opened bounds the depth of the deepest.
     """
-    spare = array.count(b"{") + array.count(b"[") - rows
+    spare = openers - rows
+    if spare <= MAX_DEPTH:
+        spare += array.count(b"[")
     return len(array) <= MAX_ROW_BYTES and spare <= MAX_DEPTH
 
 

@@ -66,10 +66,11 @@ class JsonRows:
             ValueError: The text is not that of an array.
         """
         _check_array(array)
-        check_page(array, self._schema, location)
+        openers = array.count(b"{")
+        check_page(array, self._schema, location, openers)
         if self._columnar is not None:
             try:
-                return self._columnar.read(array), ()
+                return self._columnar.read(array, openers), ()
             except NotColumnarError:
                 pass
         check_elements(array, location)

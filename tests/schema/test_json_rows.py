@@ -137,7 +137,7 @@ def test_a_neighbour_that_needs_the_row_wise_way_changes_no_value(type_: pa.Data
     schema = pa.schema([("v", type_), ("w", pa.int64())])
     page = page_of(literal, "null").replace(b'{"v": null}', b'{"w": 1.0}')
     with pytest.raises(NotColumnarError):
-        ColumnarReader(schema).read(page)
+        ColumnarReader(schema).read(page, page.count(b"{"))
     assert JsonRows(schema).parse(page, "here")[0].to_pylist() == [{"v": value, "w": None}, {"v": None, "w": 1}]
 
 

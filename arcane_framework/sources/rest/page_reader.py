@@ -61,7 +61,9 @@ class PageReader:
 
         A generator for the source thread. When it ends early the run ends: it closes the client, too.
         """
-        work: OrderedWork[Batch] = OrderedWork(self.clock, self.nbytes, PARSE_WORKERS, "arcane-parse")
+        work: OrderedWork[Batch] = OrderedWork(
+            self.clock, self.nbytes, PARSE_WORKERS, "arcane-parse", lambda batch: batch.nbytes
+        )
         fetching = _Fetching(self, position, client, work)
         thread = self.clock.spawn(fetching.run, "arcane-fetch")
         ended = False
