@@ -301,10 +301,10 @@ class RestApiStream(StreamGraphBuilder[RestApiContext]):
                 problems.extend(error.problems or [str(error)])
                 return None
 
-        schema = checked(lambda: schema_from_openapi(context.api_schema_encoded))
-        authorization = checked(lambda: context.authorization)
         template = checked(lambda: context.template)
+        schema = checked(lambda: schema_from_openapi(context.api_schema_encoded))
         pager = checked(lambda: context.pager)
+        authorization = checked(lambda: context.authorization)
         api = None
         if template is not None and (pager is not None or context.pager_is_optional):
             # Made whatever else is wrong, for what it finds itself.

@@ -85,7 +85,8 @@ class ProofRestStream(RestApiStream):
 
     def build_graph(self, context: RestApiContext) -> RunnableGraph:
         self._services_of_graph = self.services
-        ends = (BACKFILL_END,) if context.is_backfilling else INSTANTS[1:]
+        # A stream asks once more, at its start, for how far it looks back.
+        ends = (BACKFILL_END,) if context.is_backfilling else (INSTANTS[1], *INSTANTS[1:])
         self.services = replace(self.services, clock=WindowClock(self.services.clock, ends))
         return super().build_graph(context)
 
