@@ -11,6 +11,7 @@ from arcane_framework._core.errors import ArcaneError
 from arcane_framework.cli import state_text
 from arcane_framework.cli.graph_picture import draw
 from arcane_framework.cli.stream_report import read_report, stream_ids, verify
+from arcane_framework.hosting.environment import storage_settings
 from arcane_framework.hosting.redaction import redact
 from arcane_framework.storage import StorageOpener
 
@@ -57,7 +58,7 @@ def state(
     """Show where the stream ID below LOCATION, its sink's location, is: what its commit log says."""
     if stream_id is None and (verified or with_parts or with_commits):
         raise click.UsageError("--verify, --parts and --commits are about one stream: give --stream-id")
-    storage = StorageOpener()(location)
+    storage = StorageOpener(settings=storage_settings(os.environ))(location)
     if stream_id is None:
         listed = [read_report(storage, name) for name in stream_ids(storage)]
         click.echo(state_text.list_as_json(listed) if as_json else state_text.list_as_text(listed))

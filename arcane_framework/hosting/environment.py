@@ -41,7 +41,9 @@ MAX_STREAM_ID_BYTES: Final = 255
 MAX_SECRET_FILE_BYTES: Final = 1 << 20
 
 _SECRET_FILE = re.compile(r"(ARCANE__.+)_FILE")
-_STORAGE_SETTING = re.compile(r"ARCANE(?P<assembly>\.[A-Z0-9_.]+)?__(?P<name>(?:AWS|AZURE)_.+)")
+_STORAGE_SETTING = re.compile(
+    r"(?P<prefix>ARCANE(?P<assembly>\.[A-Z0-9_.]+)?__)?(?P<name>(?(prefix)(?:AWS|AZURE)_|AZURE_STORAGE_).+)"
+)
 _CREDENTIAL_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|PWD|(?:ACCESS|ACCOUNT|API)_?KEY|CONNECTION|SAS_?TOKEN|SESSION_TOKEN|AUTHHEADERS|CREDENTIAL"
 )
@@ -170,7 +172,7 @@ def read_environment(environ: Mapping[str, str], options: RunOptions | None = No
         identity=reader.identity(),
         spec=reader.spec(),
         secrets=secrets,
-        storage_settings=_storage_settings(secrets),
+        storage_settings=storage_settings(secrets),
         log_level=reader.log_level(),
         log_format=reader.log_format(),
         logging_properties=reader.json_object(LOGGING_PROPERTIES) or {},
@@ -313,8 +315,12 @@ def _is_folder_name(name: str) -> bool:
         return False
 
 
-def _storage_settings(variables: EnvironmentVariables) -> EnvironmentVariables:
-    """The stores' settings without their prefix; `ARCANE__` goes before the first generation's assembly names."""
+def storage_settings(variables: Mapping[str, str]) -> EnvironmentVariables:
+    """The stores' settings without their prefix.
+
+    `ARCANE__` goes before the first generation's assembly names, and these before names without a prefix, which only
+    Azure's settings have: boto3 finds its own.
+    """
     matches = [(match, value) for name, value in variables.items() if (match := _STORAGE_SETTING.fullmatch(name))]
-    matches.sort(key=lambda found: found[0]["assembly"] is None)
+    matches.sort(key=lambda found: (found[0]["prefix"] is not None, found[0]["assembly"] is None))
     return EnvironmentVariables({match["name"]: value for match, value in matches})

@@ -251,7 +251,7 @@ class StreamHost:
             stream=settings.identity,
             clock=self._clock,
             kill_switch=kill_switch,
-            storage=StorageOpener(self._clock.now),
+            storage=StorageOpener(self._clock.now, settings.storage_settings),
             http=_http_client,
             log=log,
             metrics=metrics,

@@ -3,8 +3,9 @@
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from arcane_framework._core.clock import SystemClock
@@ -17,29 +18,32 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?=/)(?://)?")
 _AZURE_CONTAINER = re.compile(r"(\$root|[a-z0-9](-?[a-z0-9])*)@")
 _PASSWORD = re.compile(r"(?<=//)([^/@]*):[^/@]*@")
 
-_LATER = {
-    "s3": ("S3", "s3"),
-    "s3a": ("S3", "s3"),
-    "abfs": ("Azure Blob", "azure"),
-    "abfss": ("Azure Blob", "azure"),
-    "wasb": ("Azure Blob", "azure"),
-    "wasbs": ("Azure Blob", "azure"),
-}
+_S3 = ("s3", "s3a")
+_AZURE = ("abfs", "abfss", "wasb", "wasbs")
 
 
 class StorageOpener:
-    """Opens locations: `file:///lake`, `/lake`, `lake`, `memory://lake`. Safe to use from several threads.
+    """Opens locations, as a person writes them.
 
-    One opener gives the same memory storage for the same name each time; two openers share nothing.
+    They are `file:///lake`, `/lake`, `lake`, `memory://lake`, `s3://bucket/lake` (or `s3a://`),
+    `abfss://container@account.dfs.core.windows.net/lake` (or `wasbs://`) and `container@lake`.
+
+    Safe to use from several threads. One opener gives the same memory storage for the same name each time; two openers
+    share nothing.
     """
 
-    def __init__(self, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, now: Callable[[], datetime] | None = None, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             now: The wall time for memory storages; aware, UTC.
+            settings: Keys and endpoints for the clouds, by names such as `AWS_ENDPOINT_URL` and
+                `AZURE_STORAGE_ACCOUNT`; they go before what the clouds' SDKs find by themselves.
         """
         self._now = now or SystemClock().now
+        self._settings = settings
         self._memory: dict[str, MemoryStorage] = {}
         self._lock = threading.Lock()
 
@@ -55,20 +59,34 @@ class StorageOpener:
             raise ConfigurationError(f"{location!r} is not a storage location: it is empty or has control characters")
         match = _SCHEME.match(location)
         if match is None:
-            if _AZURE_CONTAINER.match(location):
-                raise _not_available(location, "abfss")
-            return LocalStorage(location)
+            return self._open_azure(location) if _AZURE_CONTAINER.match(location) else LocalStorage(location)
         scheme, rest = match[1].lower(), location[match.end() :]
         if scheme == "file":
             return LocalStorage(_file_path(location, rest))
         if scheme == "memory":
             return self._open_memory(location, rest)
-        if scheme in _LATER:
-            raise _not_available(location, scheme)
+        if scheme in _S3:
+            return self._open_s3(location)
+        if scheme in _AZURE:
+            return self._open_azure(location)
         raise ConfigurationError(
             f"{_shown(location)}: locations of the kind {scheme}:// are not known; "
-            "use file:///folder, a path or memory://name"
+            "use s3://bucket/folder, abfss://container@account.dfs.core.windows.net/folder, file:///folder or a path"
         )
+
+    # Imported where they are used: nobody else needs the clouds' SDKs.
+
+    def _open_s3(self, location: str) -> Storage:
+        from arcane_framework.storage.s3 import open_s3
+        from arcane_framework.storage.s3_settings import s3_settings
+
+        return open_s3(location, s3_settings(self._settings))
+
+    def _open_azure(self, location: str) -> Storage:
+        from arcane_framework.storage.azure_location import open_azure
+        from arcane_framework.storage.azure_settings import azure_settings
+
+        return open_azure(location, azure_settings(self._settings))
 
     def _open_memory(self, location: str, rest: str) -> Storage:
         name, _, folder = rest.rstrip("/").partition("/")
@@ -86,14 +104,6 @@ def _file_path(location: str, rest: str) -> str:
     if b"\0" in path:
         raise ConfigurationError(f"{location}: a file location cannot have a NUL character")
     return os.fsdecode(path)
-
-
-def _not_available(location: str, scheme: str) -> ConfigurationError:
-    store, extra = _LATER[scheme]
-    return ConfigurationError(
-        f"{_shown(location)}: storage on {store} is not available in this version "
-        f"(a later one brings it with the extra {extra!r}); use a local folder"
-    )
 
 
 def _shown(location: str) -> str:
