@@ -74,7 +74,7 @@ VARIABLES: Final[Sequence[tuple[Sequence[str], str, str]]] = (
     (
         ("ARCANE__AWS_<NAME>", "ARCANE__AZURE_<NAME>"),
         "",
-        "Settings for the stores. They are read, and used by nothing yet: S3 and Azure come in a later release.",
+        "Settings for S3 and Azure: keys, endpoints; see the how-to about them.",
     ),
     (
         ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),
