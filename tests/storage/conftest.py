@@ -60,7 +60,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def s3_server() -> Iterator[Any]:
     """An S3 server, one for each worker."""
     module = pytest.importorskip(
-        "tests.storage.s3_server", reason="moto[server] is not installed", exc_type=ImportError
+        "tests.storage.s3_server", reason="moto or flask is not installed", exc_type=ImportError
     )
     with module.running_server() as server:
         yield server
