@@ -120,12 +120,14 @@ def parse_options(arguments: Sequence[str]) -> RunOptions:
     parser.add_argument("plugin", nargs="?", help="module:Builder, module:host, or the name of an entry point")
     parser.add_argument("--spec", type=Path, metavar="FILE", help="the stream's spec, YAML or JSON, for a local run")
     parser.add_argument("--backfill", action="store_true", help="reload the stream in full")
+    parser.add_argument("--backfill-id", help="the backfill's identity: the same one resumes it, another begins anew")
     parser.add_argument("--stream-id", help="by default 'local' in a local run")
     parser.add_argument("--stream-kind", help="the custom resource's kind")
     found = parser.parse_args(arguments)
     return RunOptions(
         spec_file=found.spec,
         backfill=found.backfill,
+        backfill_id=found.backfill_id,
         stream_id=found.stream_id,
         stream_kind=found.stream_kind,
         plugin=found.plugin,

@@ -44,6 +44,9 @@ _SECRET_FILE = re.compile(r"(ARCANE__.+)_FILE")
 _STORAGE_SETTING = re.compile(
     r"(?P<prefix>ARCANE(?P<assembly>\.[A-Z0-9_.]+)?__)?(?P<name>(?(prefix)(?:AWS|AZURE)_|AZURE_STORAGE_).+)"
 )
+_FOLDERS = ("PWD", "OLDPWD")
+"""The shell's, and no passwords: everything below the current folder would be hidden."""
+
 _CREDENTIAL_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|PWD|(?:ACCESS|ACCOUNT|API)_?KEY|CONNECTION|SAS_?TOKEN|SESSION_TOKEN|AUTHHEADERS|CREDENTIAL"
 )
@@ -56,6 +59,7 @@ class RunOptions:
     Attributes:
         spec_file: `--spec`: a YAML or JSON file instead of `STREAMCONTEXT__SPEC`; makes it a local run.
         backfill: `--backfill`.
+        backfill_id: `--backfill-id`.
         stream_id: `--stream-id`; `local` in a local run.
         stream_kind: `--stream-kind`; in a local run, the builder's class name or the entry point's.
         plugin: The plugin's name, if the command line has one.
@@ -63,6 +67,7 @@ class RunOptions:
 
     spec_file: Path | None = None
     backfill: bool = False
+    backfill_id: str | None = None
     stream_id: str | None = None
     stream_kind: str | None = None
     plugin: str | None = None
@@ -148,6 +153,8 @@ def credential_values(variables: Mapping[str, str], plain: Collection[str] = ())
 
 
 def _may_be_a_secret(name: str) -> bool:
+    if name in _FOLDERS:
+        return False
     if _CREDENTIAL_NAME.search(name.upper()):
         return True
     own = name in (LOGGING_PROPERTIES, LOG_FORMAT, *LOG_LEVELS) or _STORAGE_SETTING.fullmatch(name)
@@ -284,7 +291,7 @@ class _Reader:
         return value
 
     def _backfill_id(self) -> str | None:
-        value = self.environ.get(BACKFILL_ID)
+        value = self.options.backfill_id or self.environ.get(BACKFILL_ID)
         self._check_printable(BACKFILL_ID, value or "")
         return value
 

@@ -279,6 +279,10 @@ class RestApiStream(StreamGraphBuilder[RestApiContext]):
         storage = self.services.storage(context.sink_location)
         raw = context.sink_format == "json"
         sink = (JsonLinesSink if raw else ParquetSink)(storage, grouping=context.grouping)
+        if not context.pager_is_optional and "internal_rate_limit_count" not in context.model_fields_set:
+            self.services.log.warning(
+                "one request a minute, the default, is asked: set internalRateLimitCount and internalRateLimitInterval"
+            )
         source = RestApiSource(
             self.services,
             self._api(context),

@@ -274,7 +274,9 @@ def test_storage_settings_are_read_under_all_prefixes() -> None:
 
 
 def test_values_of_variables_that_are_credentials_by_name_are_known_to_the_log() -> None:
-    settings = read(AWS_SECRET_ACCESS_KEY="s", connectionString="c", ARCANE__AUTHHEADERS="h", HOME="/root")
+    settings = read(
+        AWS_SECRET_ACCESS_KEY="s", connectionString="c", ARCANE__AUTHHEADERS="h", HOME="/root", PWD="/a", OLDPWD="/b"
+    )
     assert settings.credential_values() == {"s", "c", "h"}
     assert settings.credential_values(plain={"arcane__AuthHeaders"}) == {"s", "c"}
 

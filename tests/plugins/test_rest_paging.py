@@ -17,6 +17,7 @@ from tests.plugins.rest_streams import (
     PAGE,
     TO,
     TOKEN,
+    encoded,
     ids,
     items,
     paged,
@@ -201,7 +202,8 @@ def test_a_stored_token_that_the_api_no_longer_knows_is_an_error_and_no_new_begi
         assert test.error == (
             "FatalStreamError: page 2 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z was refused "
             f"(HTTP {status}) where an earlier run had stopped: the API no longer knows the stored page token. "
-            "Nothing was skipped or read again; run a new backfill"
+            "Nothing was skipped or read again; begin a new backfill "
+            "(another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
         )
         assert ids(test, "backfill") == [1, 2]
 
@@ -557,3 +559,51 @@ def test_a_page_in_the_body_that_looks_like_a_link_does_not_change_how_the_url_i
         test.advance(5)
         assert test.exit_code == 1
         assert f"12:00:00Z: POST {HOST}/search was answered with HTTP status 404" in str(test.error)
+
+
+def test_a_backfill_does_not_go_on_with_another_request() -> None:
+    http = ScriptedHttp().reply("GET", url("1"), json=PAGES["COUNTER"][0][1])
+    http.reply("GET", url("2"), json={}, delay=20)
+    with backfill("COUNTER", http).start() as test:
+        test.advance(15)
+        test.stop()
+        other = paged(COUNTER, backFillStartDate=1_700_000_000_000)
+        test.restart(spec=other).advance(1)
+        assert test.exit_code == 1
+        assert test.error == (
+            "the unfinished backfill (2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z, page 1) was begun with another "
+            "request, start date or key chain: its pages would not fit together. Set them back, or begin a new "
+            "backfill (another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
+        )
+        http.reply(
+            "GET",
+            f"{HOST}/items?from=2023-11-14T22:13:20Z&to=2024-05-08T12:00:16Z&page=1",
+            json={"total": 1, "items": items(9)},
+        )
+        test.restart(backfill_id="another").advance(5)
+        assert test.exit_code == 0
+        assert ids(test, "backfill") == [9]
+
+
+def test_a_schema_of_something_else_than_a_row_is_refused() -> None:
+    whole = {"type": "object", "properties": {"total": {"type": "integer"}, "items": {"type": "array"}}}
+    http = ScriptedHttp().reply("GET", url("1"), json=PAGES["COUNTER"][0][1])
+    with backfill("COUNTER", http, sinkFormat="parquet", apiSchemaEncoded=encoded(whole)).start() as test:
+        test.advance(1)
+        assert test.exit_code == 2
+        assert test.error == (
+            "SchemaInconsistentError: page 1 of the window 2023-01-01T00:00:00Z to 2024-05-08T12:00:00Z: no row has "
+            "any of the columns ('total', 'items' ...): apiSchemaEncoded must describe one row, not the whole response"
+        )
+
+
+def test_the_slow_default_of_paged_kinds_is_told() -> None:
+    with backfill(
+        "COUNTER", script("COUNTER"), internalRateLimitCount=None, internalRateLimitInterval=None
+    ).start() as test:
+        test.advance(300)
+        assert test.exit_code == 0
+        (warning,) = [line["event"] for line in test.logs if line["level"] == "warning"]
+        assert warning == (
+            "one request a minute, the default, is asked: set internalRateLimitCount and internalRateLimitInterval"
+        )

@@ -247,8 +247,8 @@ def test_a_page_token_that_the_api_has_forgotten_ends_the_backfill_and_names_the
         assert (ended.code, ended.error["error"]) == (
             1,
             f"FatalStreamError: page 3 of the window {window} was refused (HTTP {status}) where an earlier run had "
-            "stopped: the API no longer knows the stored page token. Nothing was skipped or read again; run a new "
-            "backfill",
+            "stopped: the API no longer knows the stored page token. Nothing was skipped or read again; "
+            "begin a new backfill (another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)",
         )
         assert rest.rows() == FEW.between()[:20]
         # Starting it again changes nothing; a new backfill does.

@@ -45,6 +45,7 @@ class PageReader:
         responses: How responses are read.
         clock: The run's clock.
         log: The run's logger.
+        spec: A short name of what is asked for; positions in the middle of a window carry it.
         nbytes: Bytes of responses that may be held, fetched and not yet taken.
     """
 
@@ -54,6 +55,7 @@ class PageReader:
     responses: Responses
     clock: Clock
     log: Logger
+    spec: str
     nbytes: int
 
     def read(self, position: WindowPosition, client: ApiClient) -> Iterator[Batch | Wait]:
@@ -97,7 +99,7 @@ class _Fetching:
         self, reader: PageReader, position: WindowPosition, client: ApiClient, work: OrderedWork[Batch]
     ) -> None:
         self._reader = reader
-        self._position = position
+        self._position = replace(position, spec=reader.spec)
         self._client = client
         self._work = work
         self._loops = _LoopGuard(position)
@@ -161,7 +163,8 @@ class _Fetching:
             if resumed and isinstance(page, str) and error.status in UNKNOWN_TOKEN:
                 raise FatalStreamError(
                     f"{request.what} was refused (HTTP {error.status}) where an earlier run had stopped: the API no "
-                    "longer knows the stored page token. Nothing was skipped or read again; run a new backfill"
+                    "longer knows the stored page token. Nothing was skipped or read again; begin a new backfill "
+                    "(another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
                 ) from None
             raise
 
@@ -184,7 +187,7 @@ class _Fetching:
             self._loops.check(following, text, endless=total is None)
         except FatalStreamError as error:
             raise FatalStreamError(f"{self._what}: {error}") from None
-        if self._loops.empty == EMPTY_PAGES:
+        if self._loops.empty == EMPTY_PAGES and total is not None:
             self._warn_of_empty_pages()
         return following, total
 

@@ -1,12 +1,13 @@
 """Responses to batches: first a quick look for the next request, then the rows."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from arcane_framework._core.batch import Batch
-from arcane_framework._core.errors import FatalStreamError
+from arcane_framework._core.errors import FatalStreamError, SchemaInconsistentError
 from arcane_framework._core.raw_json import raw_json_schema
 from arcane_framework._core.rows import no_rows
 from arcane_framework.http import TruncatedBodyError
@@ -98,7 +99,20 @@ class Responses:
         if self._rows is None:
             return Batch(raw_rows(text.rows, self.schema, text.what))
         data, quarantined = self._rows.parse(text.rows, text.what)
+        self._must_hold_a_column(data, text.rows, text.what)
         return Batch(data, None, quarantined)
+
+    @staticmethod
+    def _must_hold_a_column(data: pa.RecordBatch, rows: bytes, what: str) -> None:
+        """Refuse a page whose rows have none of the columns: the schema is not theirs."""
+        if not data.num_rows or any(column.null_count < data.num_rows for column in data.columns):
+            return
+        if not any(json.dumps(name, ensure_ascii=False).encode() in rows for name in data.schema.names):
+            names = ", ".join(repr(name) for name in data.schema.names[:3])
+            raise SchemaInconsistentError(
+                f"{what}: no row has any of the columns ({names} ...): apiSchemaEncoded must describe one row, "
+                "not the whole response"
+            )
 
     def _array(self, rows: bytes | None, what: str) -> bytes | None:
         """The array's text; missing and null say that there are no rows, but not at the top."""

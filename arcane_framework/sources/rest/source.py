@@ -1,5 +1,6 @@
 """The REST API source: windows of time, page by page."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -128,12 +129,18 @@ class RestApiSource(Source):
         self._backfill_from = backfill_from.astimezone(UTC)
         self._interval = interval
         self._windows = Windows(look_back, template.date_formats, overlap)
+        paging = None if pager is None else (pager.name, pager.key_chain)
+        request = (template.url, template.method, template.body, template.fields)
+        asked = (request, api.rows_at, paging, self._backfill_from)
+        self._spec = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
         if template.unknown_tokens:
             services.log.warning(
                 "the templates hold words that look like fields and are none; they are sent as they are",
                 words=", ".join(template.unknown_tokens),
             )
-        self._reader = PageReader(template, self._windows, pager, responses, services.clock, services.log, held_bytes)
+        self._reader = PageReader(
+            template, self._windows, pager, responses, services.clock, services.log, self._spec, held_bytes
+        )
 
     def stream(self, watermark: Watermark | None) -> Iterator[Batch | Wait]:
         """Read window after window, with a pause after each."""
@@ -166,6 +173,7 @@ class RestApiSource(Source):
             position = WindowPosition(self._windows.backfill(self._backfill_from, now))
         else:
             position = self._stored(watermark)
+            self._must_be_the_same(position)
         if watermark is None or not position.complete:
             with closing(self._connect()) as client:
                 yield from self._read(position, client)
@@ -198,6 +206,14 @@ class RestApiSource(Source):
             self._services.log.warning(
                 f"the last window, {position.window}, ends in the future: nothing is asked for before that. "
                 "Correct the clock, or run a new backfill"
+            )
+
+    def _must_be_the_same(self, position: WindowPosition) -> None:
+        if not position.complete and position.spec not in (None, self._spec):
+            raise ConfigurationError(
+                f"the unfinished backfill ({position.describe()}) was begun with another request, start date or key "
+                "chain: its pages would not fit together. Set them back, or begin a new backfill (another "
+                "STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
             )
 
     def _connect(self) -> ApiClient:

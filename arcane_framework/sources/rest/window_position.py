@@ -21,6 +21,7 @@ class WindowPosition:
         resolver_type: How its pages are counted; None unless `next_page` is given.
         total: The number of pages by the latest response that said it; None when none did, or nothing asks.
         looks: What the last page looks like, where nothing but its rows tells an endless window.
+        spec: A short name of what was asked for.
     """
 
     window: Window
@@ -29,6 +30,7 @@ class WindowPosition:
     resolver_type: str | None = None
     total: int | None = None
     looks: str | None = None
+    spec: str | None = None
 
     @classmethod
     def from_watermark(cls, watermark: Watermark) -> "WindowPosition":
@@ -52,6 +54,7 @@ class WindowPosition:
             resolver,
             total if isinstance(total, int) else None,
             looks if isinstance(looks, str) else None,
+            watermark.get("spec"),
         )
 
     @property
@@ -77,7 +80,7 @@ class WindowPosition:
         }
         if self.next_page is not None:
             found |= {"next": self.next_page, "resolver": self.resolver_type}
-            known = {"total": self.total, "looks": self.looks}
+            known = {"total": self.total, "looks": self.looks, "spec": self.spec}
             found |= {name: value for name, value in known.items() if value is not None}
         return found
 
@@ -92,7 +95,8 @@ class WindowPosition:
             raise ConfigurationError(
                 f"the stored position is in the middle of a window ({self.describe()}) that was read with the page "
                 f"resolver {self.resolver_type}, and the spec says {now or 'that there is none'}: set "
-                "pageResolverConfiguration back until that window has been read, or run a new backfill"
+                "pageResolverConfiguration back until that window has been read, or begin a new backfill "
+                "(another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
             )
 
     def describe(self) -> str:

@@ -106,7 +106,8 @@ def test_the_page_resolver_cannot_change_in_the_middle_of_a_window(pager: Pager 
     assert str(error.value) == (
         "the stored position is in the middle of a window (2024-05-01T00:00:00Z to 2024-05-02T12:30:15.250000Z, "
         f"page 1) that was read with the page resolver TOKEN, and the spec says {says}: set "
-        "pageResolverConfiguration back until that window has been read, or run a new backfill"
+        "pageResolverConfiguration back until that window has been read, or begin a new backfill "
+        "(another STREAMCONTEXT__BACKFILL_ID, or --backfill-id)"
     )
 
 
