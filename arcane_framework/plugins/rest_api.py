@@ -62,7 +62,7 @@ class PageResolverSpec(SpecModel):
     Attributes:
         resolver_type: COUNTER, OFFSET or TOKEN.
         resolver_property_key_chain: Where the page information is in a response.
-        response_size: The step of OFFSET.
+        response_size: The step of OFFSET, required there.
         start_offset: The first value of OFFSET.
     """
 
@@ -199,9 +199,10 @@ class DynamicAuthContext(SpecModel):
         expiration_period: A fixed validity, as .NET writes lengths of time.
         token_http_method: How the endpoint is asked.
         token_request_body: What is sent to it.
-        token_request_content_type: As what.
-        token_request_header_name: The header of data requests with the token.
-        token_request_token_scheme: What stands before the token there.
+        token_request_content_type: `application/json` (default) or `application/x-www-form-urlencoded`.
+        token_request_header_name: The header of data requests with the token; by default `Authorization`.
+        token_request_token_scheme: What stands before the token there; by default `Bearer` in `Authorization`, else
+            nothing.
         token_request_additional_headers: A JSON object of further headers of data requests.
     """
 
