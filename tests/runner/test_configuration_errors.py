@@ -276,7 +276,8 @@ def test_a_sink_location_that_cannot_be_is_explained(stream: Stream) -> None:
     )
     assert stream.lake.read_text() == "a file"
     assert stream.run(spec={"sinkLocation": "ftp://user:pass@host/x"}).configuration_error == (
-        "ftp://***@host/x: locations of the kind ftp:// are not known; use file:///folder, a path or memory://name"
+        "ftp://***@host/x: locations of the kind ftp:// are not known; use s3://bucket/folder, "
+        "abfss://container@account.dfs.core.windows.net/folder, file:///folder or a path"
     )
 
 

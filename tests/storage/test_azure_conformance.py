@@ -77,9 +77,8 @@ def test_an_upload_that_is_still_written_is_staged(storage: Storage) -> None:
     # From its first block on.
     second, first = storage.stage("data/part-2"), storage.stage("data/part-1")
     first.write(b"x")
-    second.write(b"x" * (2 << 20))
     assert staged(storage) == []
-    second.write(b"x" * (1 << 20))
+    second.write(b"x" * (3 << 20))
     second.abort()
     assert staged(storage) == ["part-2"]
 

@@ -301,7 +301,8 @@ def test_a_location_that_is_none_is_refused_as_outside_of_a_test(arcane_stream: 
     test = arcane_stream(reading(Counting()), {"sinkLocation": "gopher://lake"}).start()
     assert test.exit_code == 1
     assert test.error == (
-        "gopher://lake: locations of the kind gopher:// are not known; use file:///folder, a path or memory://name"
+        "gopher://lake: locations of the kind gopher:// are not known; use s3://bucket/folder, "
+        "abfss://container@account.dfs.core.windows.net/folder, file:///folder or a path"
     )
 
 

@@ -130,7 +130,9 @@ class RestApiSource(Source):
         self._interval = interval
         self._windows = Windows(look_back, template.date_formats, overlap)
         paging = None if pager is None else (pager.name, pager.key_chain)
-        request = (template.url, template.method, template.body, template.fields)
+        # Without the host: an API may move.
+        target = template.url.partition("://")[2].partition("/")[2]
+        request = (target, template.method, template.body, template.fields)
         asked = (request, api.rows_at, paging, self._backfill_from)
         self._spec = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
         if template.unknown_tokens:
