@@ -60,7 +60,7 @@ def test_the_page_of_the_kinds_speaks_of_specs_and_not_of_classes() -> None:
         "| `lookBackInterval` | duration, not negative | required |",
         "| `windowOverlapSeconds` | duration, not negative | `0` |",
         "| `sinkFormat` | `json`, `parquet` | `json` |",
-        "| `responseSize` | whole number |  | The step of OFFSET. |",
+        "| `responseSize` | whole number |  | The step of OFFSET, required there. |",
         "| `ARCANE__AUTHHEADERS` | required | A JSON object of headers. |",
         "| `ARCANE__TOKENHTTPMETHOD` | `GET` | How the endpoint is asked. |",
     ):
