@@ -26,8 +26,8 @@ from arcane_framework._core.errors import (
 )
 from arcane_framework._core.storage import PublishHandle, StagedObject, Storage, StoredObject, check_name
 from arcane_framework.storage.azure_errors import EXISTS, NO_BLOCKS, asked, code_of, host_is_unknown
-from arcane_framework.storage.azure_reader import FIRST_BYTES, RangedReader
 from arcane_framework.storage.azure_upload import BLOCK_BYTES, BlockHandle, BlockUpload, nonce_of
+from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.staging_area import (
     STAGE,
     Segments,
@@ -42,6 +42,8 @@ _T = TypeVar("_T")
 _REFUSED_CHARACTERS = frozenset("\ufffe\uffff")
 _ATTEMPTS = 3
 _BUFFER_BYTES = 16 << 10
+_FIRST_BYTES = 64 << 10
+_MOST_BYTES = 8 << 20
 
 
 class AzureBlobStorage(Storage):
@@ -139,7 +141,8 @@ class AzureBlobStorage(Storage):
             return self._fetch(blob, name, etag, offset, length)
 
         # The cast: a buffered reader is what `open(path, "rb")` gives, too.
-        return cast(BinaryIO, io.BufferedReader(RangedReader(fetch, size, start), _BUFFER_BYTES))
+        reader = RangedReader(fetch, size, first=_FIRST_BYTES, most=_MOST_BYTES, start=start)
+        return cast(BinaryIO, io.BufferedReader(reader, _BUFFER_BYTES))
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`; one request up to 32 MiB."""
@@ -338,7 +341,7 @@ def _commit(blob: BlobClient, staged: BlockHandle) -> str | None:
 def _begin(blob: BlobClient) -> tuple[BlobProperties, int, bytes]:
     """Properties, size and first bytes of an object."""
     try:
-        stream = blob.download_blob(offset=0, length=FIRST_BYTES, max_concurrency=1)
+        stream = blob.download_blob(offset=0, length=_FIRST_BYTES, max_concurrency=1)
     except HttpResponseError as error:
         # An empty object has no ranges.
         if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

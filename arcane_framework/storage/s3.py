@@ -17,7 +17,7 @@ from datetime import UTC
 from typing import Any, BinaryIO, Self, cast
 
 from arcane_framework._core.clock import Clock, SystemClock
-from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
 from arcane_framework._core.storage import (
     MAX_NAME_BYTES,
     PublishHandle,
@@ -26,9 +26,10 @@ from arcane_framework._core.storage import (
     StoredObject,
     check_name,
 )
+from arcane_framework.storage.ranged_reader import RangedReader
+from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
 from arcane_framework.storage.s3_errors import MISSING, error_code, plain_errors
-from arcane_framework.storage.s3_reader import S3Reader, body_again, body_of
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -39,6 +40,9 @@ from arcane_framework.storage.staging_area import (
     staged_name,
     wrong_size,
 )
+
+_FIRST_BYTES = 1 << 20
+_MOST_BYTES = 16 << 20
 
 _LOCATION = re.compile(r"s3a?://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 _BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+\Z)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -169,7 +173,12 @@ class S3Storage(Storage):
         if found is None:
             raise self._not_found(name)
         target = {**self._target(name), "IfMatch": f'"{found.etag}"'}
-        reader = S3Reader(self._client, target, found.size, self.location, name, self._clock)
+
+        def fetch(offset: int, length: int) -> bytes:
+            action = f"read {name}"
+            return body_again(lambda: self._range(target, name, offset, length), self.location, action, self._clock)
+
+        reader = RangedReader(fetch, found.size, first=_FIRST_BYTES, most=_MOST_BYTES)
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 16))
 
     def read(self, name: str) -> bytes:
@@ -305,6 +314,12 @@ class S3Storage(Storage):
 
     def _not_found(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self.location}: there is no {name}")
+
+    def _range(self, target: dict[str, str], name: str, offset: int, length: int) -> bytes:
+        content = body_of(self._client.get_object(**target, Range=f"bytes={offset}-{offset + length - 1}"))
+        if len(content) != length:
+            raise TransientStreamError(f"{self.location}: cannot read {name}: the answer is not the range asked for")
+        return content
 
     def _begin(self, target: dict[str, str], stage: str, name: str) -> StagedKey:
         with plain_errors(self.location, f"stage {name}"):

@@ -13,8 +13,8 @@ from urllib.parse import unquote_plus
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.storage import check_name
+from arcane_framework.storage.s3_bodies import body_of
 from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code
-from arcane_framework.storage.s3_reader import body_of
 from arcane_framework.storage.s3_upload import StagedKey
 from arcane_framework.storage.staging_area import STAGE, TEMPORARY_PREFIX
 

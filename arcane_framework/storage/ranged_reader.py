@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-FIRST_BYTES = 64 << 10
-"""Read when an object is opened, and after a jump: a small object whole, or the end of a Parquet file."""
-MOST_BYTES = 8 << 20
-"""Read ahead at most, when an object is read from front to back."""
-
 Fetch = Callable[[int, int], bytes]
 
 
@@ -21,16 +16,21 @@ class RangedReader(io.RawIOBase):
     Args:
         fetch: Gives the bytes of an offset and a length; blocks. All of one version of the object.
         size: The object's size.
-        start: Its first bytes, as far as they are known.
+        first: Asked for at the beginning and after a jump: a small object whole, or the end of a Parquet file.
+        most: Asked for at a time at most, in bytes.
+        start: The object's first bytes, as far as they are known.
     """
 
-    def __init__(self, fetch: Fetch, size: int, start: bytes = b"") -> None:
+    def __init__(self, fetch: Fetch, size: int, *, first: int, most: int, start: bytes = b"") -> None:
+        super().__init__()
         self._fetch = fetch
         self._size = size
+        self._first = first
+        self._most = most
         self._position = 0
         self._window_at = 0
         self._window = start
-        self._ahead = FIRST_BYTES
+        self._ahead = first
 
     def readable(self) -> bool:
         """Yes."""
@@ -68,8 +68,8 @@ class RangedReader(io.RawIOBase):
         return len(piece)
 
     def _move(self, wanted: int) -> None:
-        goes_on = self._position == self._window_at + len(self._window)
-        self._ahead = min(self._ahead * 2, MOST_BYTES) if goes_on else FIRST_BYTES
-        length = min(max(wanted, self._ahead), self._size - self._position)
+        goes_on = bool(self._window) and self._position == self._window_at + len(self._window)
+        self._ahead = min(self._ahead * 2, self._most) if goes_on else self._first
+        length = min(max(min(wanted, self._most), self._ahead), self._size - self._position)
         self._window, self._window_at = b"", self._position
         self._window = self._fetch(self._position, length)
