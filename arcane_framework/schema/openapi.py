@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from arcane_framework._core.errors import ConfigurationError
+from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.schema.json_text import json_text_field
 from arcane_framework.schema.schema_document import InvalidDocument, parse_schema_document
 
@@ -89,7 +90,7 @@ def _field(name: str, described: Any, path: str, depth: int) -> pa.Field:
         )
     if depth >= MAX_DEPTH:
         raise InvalidDocument(f"cannot be used: {_shown(path)} is nested more than {MAX_DEPTH} levels deep")
-    if not _is_unicode(name):
+    if not is_unicode(name):
         raise InvalidDocument(f"cannot be used: the name {_shown(path)} has half of a surrogate pair")
     data_type = _data_type(described, path, depth)
     return json_text_field(name) if data_type is None else pa.field(name, data_type)
@@ -148,11 +149,3 @@ _SCALARS: dict[str, Callable[[Any], pa.DataType]] = {
 
 def _shown(path: str) -> str:
     return json.dumps(path if len(path) <= _SHOWN_CHARACTERS else f"{path[:_SHOWN_CHARACTERS]}...")
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -25,6 +25,7 @@ from arcane_framework._core.errors import (
     TransientStreamError,
 )
 from arcane_framework._core.storage import PublishHandle, StagedObject, Storage, StoredObject, check_name
+from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.azure_errors import EXISTS, NO_BLOCKS, asked, code_of, host_is_unknown
 from arcane_framework.storage.azure_upload import BLOCK_BYTES, BlockHandle, BlockUpload, nonce_of
 from arcane_framework.storage.ranged_reader import RangedReader
@@ -314,10 +315,8 @@ class AzureBlobStorage(Storage):
 
     def _segments(self, name: str) -> Segments:
         path = object_path(name, self._base)
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ConfigurationError(f"{self.location}: {name!r} is not valid Unicode") from None
+        if not is_unicode(name):
+            raise ConfigurationError(f"{self.location}: {name!r} is not valid Unicode; choose another name")
         if any(segment.endswith(".") for segment in path) or _REFUSED_CHARACTERS & set(name):
             raise ConfigurationError(
                 f"{self.location}: {name!r} cannot be a name on Azure: no segment may end in a dot, "

@@ -26,6 +26,7 @@ from arcane_framework._core.storage import (
     StoredObject,
     check_name,
 )
+from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
@@ -298,11 +299,9 @@ class S3Storage(Storage):
 
     def _key(self, name: str) -> str:
         key = "/".join(object_path(name, self._segments))
-        try:
-            length = len(key.encode())
-        except UnicodeEncodeError:
-            raise ConfigurationError(f"{self.location}: {name!r} is not valid Unicode; choose another name") from None
-        if length > MAX_NAME_BYTES:
+        if not is_unicode(key):
+            raise ConfigurationError(f"{self.location}: {name!r} is not valid Unicode; choose another name")
+        if len(key.encode()) > MAX_NAME_BYTES:
             raise ConfigurationError(
                 f"{self.location}/{name} is longer than the {MAX_NAME_BYTES} bytes that S3 allows; "
                 "choose a shorter location"

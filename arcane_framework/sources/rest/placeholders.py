@@ -25,12 +25,3 @@ def look_alikes(literal: str, names: Iterable[str]) -> list[str]:
     longest_first = sorted(names, key=len, reverse=True)
     found = (next((name for name in longest_first if word.startswith(name)), None) for word in _WORD.findall(literal))
     return [f"@{name}..." for name in found if name is not None]
-
-
-def is_unicode(text: str) -> bool:
-    """Whether the text can be sent: half a surrogate pair, which JSON can hold, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

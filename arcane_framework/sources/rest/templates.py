@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.spec_problems import shortened
+from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.sources.rest.body_template import is_json, resolved_body
 from arcane_framework.sources.rest.date_format import check_date_format, format_date
-from arcane_framework.sources.rest.placeholders import is_unicode, look_alikes, split_at_placeholders
+from arcane_framework.sources.rest.placeholders import look_alikes, split_at_placeholders
 from arcane_framework.sources.rest.url_template import encoded, resolved_url, url_problems
 
 _METHOD = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
 from arcane_framework._core.errors import FatalStreamError
-from arcane_framework.sources.rest.placeholders import is_unicode
+from arcane_framework._core.unicode_text import is_unicode
 
 MAX_URL_LENGTH = 65_536
 """In characters; httpx2 refuses longer ones with an error that shows the URL."""
