@@ -6,7 +6,7 @@ Errors: `ConfigurationError` when it cannot work as configured (denied, missing,
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Self
@@ -96,8 +96,13 @@ class Storage(ABC):
         """The same store, one folder down."""
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """All objects below the folder `prefix` (never a sibling that begins alike), recursively, by name; lazily."""
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
+        """All objects below a folder, recursively, by name; lazily.
+
+        Args:
+            prefix: The folder, never a sibling that begins alike.
+            starting: What names begin with in it, without a slash: only so much is asked for, on stores that can.
+        """
 
     @abstractmethod
     def stat(self, name: str) -> StoredObject | None:
@@ -134,6 +139,11 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, name: str) -> None:
         """Delete the object; none there is fine."""
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete objects in any order, with fewer requests where the store has a way; none there is fine."""
+        for name in names:
+            self.delete(name)
 
     @abstractmethod
     def stage(self, name: str, staged_as: str | None = None) -> StagedUpload:

@@ -10,13 +10,17 @@ from arcane_framework._core.services import Mode
 from arcane_framework._core.storage import check_name
 
 LOG = "_arcane/log"
+CHECKPOINT_HINT = "_arcane/checkpoint.json"
 QUARANTINE = "_arcane/quarantine"
 BACKFILL = "backfill"
 SEQUENCE_DIGITS = 20
+BLOCK_DIGITS = 2
+"""Log entries are put into checkpoints by blocks of a hundred, whose numbers differ in these last digits only."""
 INDEX_DIGITS = 6
 
 _PART = re.compile(rf"part-(?P<seq>\d{{{SEQUENCE_DIGITS}}})-\d+-[0-9a-f]{{32}}-")
 _MANIFEST = re.compile(rf"{LOG}/(?P<seq>\d{{{SEQUENCE_DIGITS}}})\.json")
+_CHECKPOINT = re.compile(rf"{LOG}/(?P<last>\d{{{SEQUENCE_DIGITS}}})\.checkpoint\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,54 @@ def manifest_seq(name: str) -> int | None:
     """The sequence number of a log entry; None when the name is not one of the log."""
     found = _MANIFEST.fullmatch(name)
     return int(found["seq"]) if found else None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Block:
+    """The numbers of log entries that one checkpoint covers; the first block has no 0."""
+
+    number: int
+
+    @property
+    def first(self) -> int:
+        """The lowest number."""
+        return max(1, self.number * 10**BLOCK_DIGITS)
+
+    @property
+    def last(self) -> int:
+        """The highest number."""
+        return (self.number + 1) * 10**BLOCK_DIGITS - 1
+
+    @property
+    def seqs(self) -> range:
+        """All numbers."""
+        return range(self.first, self.last + 1)
+
+    @property
+    def next(self) -> "Block":
+        """The block that follows."""
+        return Block(self.number + 1)
+
+    @property
+    def starting(self) -> str:
+        """What the names of its entries and of its checkpoint begin with in the log's folder."""
+        return f"{self.last:0{SEQUENCE_DIGITS}}"[:-BLOCK_DIGITS]
+
+    @property
+    def checkpoint(self) -> str:
+        """The name of its checkpoint."""
+        return f"{LOG}/{self.last:0{SEQUENCE_DIGITS}}.checkpoint.json"
+
+
+def block_of(seq: int) -> Block:
+    """The block that a log entry belongs to."""
+    return Block(seq // 10**BLOCK_DIGITS)
+
+
+def checkpointed(name: str) -> Block | None:
+    """The block whose checkpoint an object is; None when it is none."""
+    found = _CHECKPOINT.fullmatch(name)
+    return block_of(int(found["last"])) if found else None
 
 
 def completion_token(schema_hash: str) -> str:

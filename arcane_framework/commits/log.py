@@ -4,7 +4,7 @@ A log entry is created only if it is absent; that is the one atomic step. Everyt
 is invisible, everything after it (publishing) is idempotent and repeated by the next start if need be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from uuid import uuid4
 
@@ -14,7 +14,9 @@ from arcane_framework._core.position import Position
 from arcane_framework._core.services import Logger, Mode, StreamIdentity
 from arcane_framework._core.storage import Storage
 from arcane_framework.commits import layout
-from arcane_framework.commits.manifest import Manifest, Part, read_manifest
+from arcane_framework.commits.compaction import Compaction
+from arcane_framework.commits.log_reader import list_end, read_entry, read_newest
+from arcane_framework.commits.manifest import Manifest, Part
 
 CREATE_ATTEMPTS = 8
 MAX_UNRECORDED = 16
@@ -36,6 +38,7 @@ class CommitLog:
         self._log = log
         self._writer = f"{stream.stream_id}/{uuid4().hex[:12]}"
         self._published = 0
+        self._compaction: Compaction | None = None
         self.newest: Manifest | None = None
 
     @property
@@ -58,9 +61,12 @@ class CommitLog:
             FencedError: Another runner has claimed the stream at the same time.
             FatalStreamError: The log has a gap or an unreadable entry, or a committed part is gone.
         """
-        before = self.newest = self._read_newest()
+        listed = list_end(self._storage)
+        before = self.newest = read_entry(self._storage, listed.newest) if listed.newest else None
         self._published = before.published if before else 0
         claimed = self._append(self.position, (), epoch=before.epoch + 1 if before else 1)
+        self._must_not_be_late(claimed)
+        self._compaction = Compaction(self._storage, self._log, listed.first_open, claimed.seq)
         if before is not None:
             self._roll_forward(before)
         self._published = claimed.seq
@@ -83,19 +89,41 @@ class CommitLog:
         """
         return self._append(position, parts, backfill_since=backfill_since)
 
-    def publish(self, manifest: Manifest) -> None:
+    def publish(self, manifest: Manifest, lost: Collection[str] = ()) -> None:
         """Make a committed entry's parts visible, in order; idempotent.
 
         A token that is gone is passed over: it holds no rows, and the sink's next start commits another one.
+
+        Args:
+            manifest: The entry.
+            lost: Paths of parts whose loss was accepted; they are passed over.
 
         Raises:
             FencedError: A part is gone because another runner has taken over meanwhile.
             FatalStreamError: A committed part is neither staged nor visible.
         """
         for part in manifest.parts:
-            if not self._storage.publish(part.path, part.handle, part.bytes):
+            if part.path not in lost and not self._storage.publish(part.path, part.handle, part.bytes):
                 self._explain_lost_part(manifest, part)
         self._published = manifest.seq
+
+    def compact(self) -> None:
+        """Keep the log short; after a commit is published. At most one block of entries a call."""
+        if self._compaction is not None and self.newest is not None:
+            self._compaction.step(self.newest)
+
+    def accept_loss(self, paths: Sequence[str]) -> Manifest:
+        """Commit that parts are lost, so that starts pass them over. A runner that is at work is fenced by it.
+
+        Args:
+            paths: Of committed parts that are gone; checked by the caller.
+
+        Raises:
+            FencedError: Another runner has committed at the same time.
+        """
+        before = self.newest = read_newest(self._storage)
+        self._published = before.published if before else 0
+        return self._append(self.position, (), epoch=before.epoch + 1 if before else 1, lost=paths)
 
     def must_be_newest(self) -> None:
         """Check that nobody has committed since; for what a late runner must not do, as far as a look can say.
@@ -107,23 +135,34 @@ class CommitLog:
         if following is not None:
             raise self._fenced_by(following)
 
-    def _read_newest(self) -> Manifest | None:
-        seqs = log_seqs(self._storage)
-        return read_entry(self._storage, seqs[-1]) if seqs else None
+    def _must_not_be_late(self, claimed: Manifest) -> None:
+        """A number can be free because its entry was deleted: then a checkpoint has taken its place."""
+        if self._storage.stat(layout.block_of(claimed.seq).checkpoint) is not None:
+            raise FencedError(
+                f"{self._storage.location}: other runners have committed beyond {claimed.seq} while this one started"
+            )
 
     def _roll_forward(self, newest: Manifest) -> None:
         unpublished = [read_entry(self._storage, seq) for seq in range(newest.published + 1, newest.seq)] + [newest]
         for manifest, following in pairwise(unpublished):
             if following.previous != manifest.hash():
+                self._must_not_be_replaced()
                 raise FatalStreamError(
                     f"{self._storage.location}/{layout.manifest_name(manifest.seq)} was changed after it was "
                     "committed: restore it from a backup"
                 )
+        lost = {path for manifest in unpublished for path in manifest.lost}
         for manifest in unpublished:
-            self.publish(manifest)
+            self.publish(manifest, lost)
 
     def _append(
-        self, position: Position, parts: Sequence[Part], *, epoch: int | None = None, backfill_since: int | None = None
+        self,
+        position: Position,
+        parts: Sequence[Part],
+        *,
+        epoch: int | None = None,
+        backfill_since: int | None = None,
+        lost: Sequence[str] = (),
     ) -> Manifest:
         before = self.newest
         mode: Mode = self._stream.mode
@@ -140,9 +179,12 @@ class CommitLog:
             rows_in=sum(part.rows for part in parts),
             backfill_since=backfill_since or (before.backfill_since if before else 0),
             published=self._published,
+            lost=tuple(lost),
             previous=before.hash() if before else "",
         )
         self._create(manifest)
+        if self._compaction is not None:
+            self._compaction.keep(manifest)
         self.newest = manifest
         return manifest
 
@@ -177,17 +219,19 @@ class CommitLog:
             return None
 
     def _explain_lost_part(self, manifest: Manifest, part: Part) -> None:
-        newest = self._read_newest()
-        own = self.newest or manifest
-        if newest is not None and newest.epoch > own.epoch:
-            raise FencedError(f"{self._storage.location}: another runner ({newest.writer}) has taken over")
+        self._must_not_be_replaced()
         if part.kind == "token":
             return
         raise FatalStreamError(
             f"{self._storage.location}/{part.path} was committed ({manifest.seq}, {part.rows} rows) but is neither "
-            "staged nor there with its size: restore it from a backup, or start the stream anew in an empty folder "
-            "with a backfill"
+            "staged nor there with its size: restore it from a backup, or go on without its rows by "
+            f"arcane state --accept-loss {part.path}"
         )
+
+    def _must_not_be_replaced(self) -> None:
+        newest = read_newest(self._storage)
+        if newest is not None and (self.newest is None or newest.epoch > self.newest.epoch):
+            raise FencedError(f"{self._storage.location}: another runner ({newest.writer}) has taken over")
 
     def _collect_garbage(self, claimed: int) -> None:
         # Only what carries a number up to one's own claim: all of those are taken, so nobody can commit it
@@ -196,41 +240,3 @@ class CommitLog:
             seq = layout.part_seq(staged.name)
             if seq is not None and seq <= claimed:
                 self._storage.abort(staged.handle)
-
-
-def log_seqs(storage: Storage) -> list[int]:
-    """The numbers of all log entries, in order.
-
-    A listing that another runner adds entries to may miss one and still have a later one; it is looked for.
-
-    Raises:
-        FatalStreamError: There is a gap, or something else lies in the log.
-    """
-    seqs = []
-    for entry in storage.list(layout.LOG):
-        seq = layout.manifest_seq(entry.name)
-        if seq is None:
-            raise FatalStreamError(f"{storage.location}/{entry.name} does not belong into a commit log: move it away")
-        seqs.append(seq)
-    complete = list(range(1, max(seqs, default=0) + 1))
-    for seq in sorted(set(complete) - set(seqs)):
-        if storage.stat(layout.manifest_name(seq)) is None:
-            raise FatalStreamError(
-                f"{storage.location}/{layout.manifest_name(seq)} is missing from the commit log: "
-                "restore it from a backup"
-            )
-    return complete
-
-
-def read_entry(storage: Storage, seq: int) -> Manifest:
-    """Log entry `seq`.
-
-    Raises:
-        FileNotFoundError: There is none.
-        FatalStreamError: It is unreadable, or not the one that its name says.
-    """
-    name = layout.manifest_name(seq)
-    manifest = read_manifest(storage.read(name), f"{storage.location}/{name}")
-    if manifest.seq != seq:
-        raise FatalStreamError(f"{storage.location}/{name} says that it is {manifest.seq}: restore it from a backup")
-    return manifest

@@ -47,6 +47,7 @@ class Manifest(BaseModel):
         rows_in: Rows that came in since the commit before: those in the parts, quarantined ones included.
         backfill_since: The first seq whose parts belong to the newest backfill; older ones are removed.
         published: The last seq whose parts are known to be published.
+        lost: Paths of committed parts whose loss somebody has accepted with this entry.
         previous: Hash of the entry before, in hex; empty for the first.
     """
 
@@ -64,6 +65,7 @@ class Manifest(BaseModel):
     rows_in: int = 0
     backfill_since: int = 0
     published: int = 0
+    lost: tuple[str, ...] = ()
     previous: str = ""
 
     def to_bytes(self) -> bytes:

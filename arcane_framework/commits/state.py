@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from arcane_framework._core.position import Position
 from arcane_framework._core.storage import Storage
 from arcane_framework.commits import layout
-from arcane_framework.commits.log import log_seqs, read_entry
+from arcane_framework.commits.log_reader import read_all, read_newest
 from arcane_framework.commits.manifest import Manifest, Part
 
 
@@ -34,13 +34,11 @@ class StreamState:
         Raises:
             FatalStreamError: The log has a gap or an unreadable entry.
         """
-        for seq in log_seqs(self._storage):
-            yield read_entry(self._storage, seq)
+        yield from read_all(self._storage)
 
     def newest(self) -> Manifest | None:
         """The newest log entry; None for a stream that has never run."""
-        seqs = log_seqs(self._storage)
-        return read_entry(self._storage, seqs[-1]) if seqs else None
+        return read_newest(self._storage)
 
     def position(self) -> Position:
         """Where the stream is."""
@@ -50,19 +48,24 @@ class StreamState:
     def parts(self, commits: Sequence[Manifest] | None = None) -> Iterator[Part]:
         """All committed objects that must be there now, oldest first.
 
-        Parts and tokens of a backfill that a newer one has replaced are left out.
+        Left out are parts and tokens of a backfill that a newer one has replaced, and parts whose loss was accepted.
 
         Args:
             commits: What `commits` gave, when it has been read already; None reads the log.
         """
-        newest = self.newest() if commits is None else next(reversed(commits), None)
-        if newest is None:
-            return
-        for manifest in self.commits() if commits is None else commits:
-            for part in manifest.parts:
-                replaced = part.path.startswith(f"{layout.BACKFILL}/") and manifest.seq < newest.backfill_since
-                if not replaced:
-                    yield part
+        commits = list(self.commits()) if commits is None else commits
+        lost = {path for manifest in commits for path in manifest.lost}
+        return (part for part in self._current(commits) if part.path not in lost)
+
+    def lost(self, commits: Sequence[Manifest] | None = None) -> Iterator[Part]:
+        """Parts whose loss was accepted, oldest first.
+
+        Args:
+            commits: As for `parts`.
+        """
+        commits = list(self.commits()) if commits is None else commits
+        lost = {path for manifest in commits for path in manifest.lost}
+        return (part for part in self._current(commits) if part.path in lost)
 
     def verify(self, commits: Sequence[Manifest] | None = None) -> Iterator[Problem]:
         """Every committed object that is not there with its size, and every part that nobody committed.
@@ -70,7 +73,9 @@ class StreamState:
         Args:
             commits: As for `parts`.
         """
-        committed: set[str] = set()
+        commits = list(self.commits()) if commits is None else commits
+        # A part whose loss was accepted may have come back from a backup.
+        committed = {part.path for part in self.lost(commits)}
         for part in self.parts(commits):
             committed.add(part.path)
             problem = self._missing(part)
@@ -79,6 +84,13 @@ class StreamState:
         for entry in self._storage.list():
             if layout.part_seq(entry.name) is not None and entry.name not in committed:
                 yield Problem(entry.name, "was not committed by this stream")
+
+    def _current(self, commits: Sequence[Manifest]) -> Iterator[Part]:
+        for manifest in commits:
+            for part in manifest.parts:
+                replaced = part.path.startswith(f"{layout.BACKFILL}/") and manifest.seq < commits[-1].backfill_since
+                if not replaced:
+                    yield part
 
     def _missing(self, part: Part) -> Problem | None:
         found = self._storage.stat(part.path)

@@ -137,6 +137,7 @@ class PartSink(Sink):
             _abort(staged)  # certainly not named by any entry
             raise
         log.publish(manifest)
+        log.compact()
         data = [part for part in staged if part.kind == "data"]
         return Committed(parts=len(data), nbytes=sum(part.nbytes for part in data))
 

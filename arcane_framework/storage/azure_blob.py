@@ -113,10 +113,10 @@ class AzureBlobStorage(Storage):
         child._base = path
         return child
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
         """See `Storage.list`; a request for each 5,000 objects. In a hierarchical namespace, `/` sorts first."""
         below = f"{check_name(prefix)}/" if prefix else ""
-        return self._listed(below)
+        return self._listed(below + starting)
 
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`; one request."""

@@ -74,10 +74,10 @@ class LocalStorage(Storage):
         child._base = path
         return child
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
         """See `Storage.list`. Ordered like keys of a bucket: by code point of the whole name."""
         path = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
-        return self._walk(path, prefix)
+        return self._walk(path, prefix, starting)
 
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`."""
@@ -297,11 +297,11 @@ class LocalStorage(Storage):
             self._folders.forget()
         return attempt()
 
-    def _walk(self, path: Segments, name: str) -> Iterator[StoredObject]:
+    def _walk(self, path: Segments, name: str, starting: str = "") -> Iterator[StoredObject]:
         if in_staging_area(path):
             return
         with plain_errors(self.location, f"list {name or 'the folder'}"):
-            entries = self._entries(path)
+            entries = [entry for entry in self._entries(path) if entry.name.startswith(starting)]
         for entry in sorted(entries, key=lambda entry: entry.name + "/" * entry.is_folder):
             child = f"{name}/{entry.name}" if name else entry.name
             if entry.is_folder:

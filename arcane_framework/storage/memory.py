@@ -71,14 +71,14 @@ class MemoryStorage(Storage):
         child._base = path
         return child
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
         """See `Storage.list`. Objects that come or go meanwhile may be missed."""
         below = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
         with self._shelf.lock:
             names = sorted(
                 "/".join(path[len(self._base) :])
                 for path in self._shelf.objects
-                if len(path) > len(below) and path[: len(below)] == below
+                if path[: len(below)] == below and "/".join(path[len(below) :]).startswith(starting) and path != below
             )
         return (found for found in map(self.stat, names) if found is not None)
 

@@ -11,9 +11,10 @@ import copy
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
+from itertools import islice
 from typing import Any, BinaryIO, Self, cast
 
 from arcane_framework._core.clock import Clock, SystemClock
@@ -30,7 +31,7 @@ from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
-from arcane_framework.storage.s3_errors import MISSING, error_code, plain_errors
+from arcane_framework.storage.s3_errors import MISSING, error_code, failed_deletion, plain_errors
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -44,6 +45,7 @@ from arcane_framework.storage.staging_area import (
 
 _FIRST_BYTES = 1 << 20
 _MOST_BYTES = 16 << 20
+_DELETED_AT_ONCE = 1000
 
 _LOCATION = re.compile(r"s3a?://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 _BUCKET = re.compile(r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+\Z)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -149,12 +151,12 @@ class S3Storage(Storage):
         child._base = base
         return child
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
         """See `Storage.list`. A thousand objects a request; objects whose names cannot be used are left out."""
         path = self._segments + (tuple(check_name(prefix).split("/")) if prefix else ())
         if in_staging_area(path):
             return iter(())
-        return self._listed(f"{prefix}/" if prefix else "")
+        return self._listed((f"{prefix}/" if prefix else "") + starting)
 
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`."""
@@ -216,6 +218,16 @@ class S3Storage(Storage):
         target = self._target(name)
         with plain_errors(self.location, f"delete {name}"):
             self._client.delete_object(**target)
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """See `Storage.delete_all`. A request for each thousand."""
+        keys = iter([self._key(name) for name in names])
+        while batch := [*islice(keys, _DELETED_AT_ONCE)]:
+            request = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
+            with plain_errors(self.location, "delete objects"):
+                failed = self._client.delete_objects(Bucket=self._bucket, Delete=request).get("Errors")
+                if failed:
+                    raise failed_deletion(failed[0])
 
     def stage(self, name: str, staged_as: str | None = None) -> S3Upload:
         """See `Storage.stage`. Uploads send their parts on threads of the storage's own."""

@@ -7,9 +7,9 @@ URLs, and what servers answer may hold anything.
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from arcane_framework._core.errors import ArcaneError, ConfigurationError, FatalStreamError, TransientStreamError
 
@@ -22,6 +22,7 @@ NO_SUCH_UPLOAD: Final = "NoSuchUpload"
 _PERMISSIONS: Final = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject and s3:ListBucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
@@ -131,6 +132,15 @@ def plain_errors(location: str, action: str) -> Iterator[None]:
         if plain is None:
             raise
         raise plain from None
+
+
+def failed_deletion(failed: Mapping[str, Any]) -> Exception:
+    """The SDK's error for one object that a request for many has not deleted, which the SDK does not raise."""
+    from botocore.exceptions import ClientError
+
+    code = failed.get("Code", "")
+    status = 403 if code in _DENIED else 500
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObject")
 
 
 def _answer(error: Exception) -> tuple[type[ArcaneError], str]:

@@ -230,9 +230,9 @@ def test_the_log_is_listed_once_and_each_entry_read_once(lake: Path) -> None:
         def folder(self, name: str) -> "Counting":
             return Counting(f"{lake}/{name}")
 
-        def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
             calls.append(f"list {prefix}")
-            return super().list(prefix)
+            return super().list(prefix, starting=starting)
 
         def read(self, name: str) -> bytes:
             calls.append(f"read {name}")

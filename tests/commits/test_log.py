@@ -255,7 +255,7 @@ def test_a_start_reads_what_is_unfinished_and_not_the_whole_log() -> None:
         log.publish(log.append(at(n), [staged(storage, log.next_seq)]))
     storage.reads = 0
     opened(storage)
-    assert storage.reads == 1
+    assert storage.reads == 2
 
 
 def test_the_state_tells_commits_position_and_parts() -> None:

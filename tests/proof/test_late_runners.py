@@ -70,8 +70,8 @@ class SlowListing(MemoryStorage):
 
     missed = ""
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        return (found for found in super().list(prefix) if found.name != self.missed)
+    def list(self, prefix: str = "", *, starting: str = "") -> Iterator[StoredObject]:
+        return (found for found in super().list(prefix, starting=starting) if found.name != self.missed)
 
 
 def test_a_log_entry_that_a_listing_has_missed_is_no_gap() -> None:
