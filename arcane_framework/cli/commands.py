@@ -9,6 +9,7 @@ import click
 
 from arcane_framework._core.errors import ArcaneError
 from arcane_framework.cli import state_text
+from arcane_framework.cli.accepted_losses import accept_losses
 from arcane_framework.cli.graph_picture import draw
 from arcane_framework.cli.stream_report import read_report, stream_ids, verify
 from arcane_framework.hosting.environment import storage_settings
@@ -52,18 +53,34 @@ def arcane() -> None:
 )
 @click.option("--parts", "with_parts", is_flag=True, help="List the committed parts.")
 @click.option("--commits", "with_commits", is_flag=True, help="List the commits.")
+@click.option(
+    "--accept-loss",
+    "lost",
+    multiple=True,
+    metavar="PART",
+    help="Go on without a committed part that is gone: the decision is written into the log. May be repeated.",
+)
 def state(
-    location: str, stream_id: str | None, as_json: bool, verified: bool, with_parts: bool, with_commits: bool
+    location: str,
+    stream_id: str | None,
+    as_json: bool,
+    verified: bool,
+    with_parts: bool,
+    with_commits: bool,
+    lost: tuple[str, ...],
 ) -> int:
     """Show where the stream ID below LOCATION, its sink's location, is: what its commit log says."""
-    if stream_id is None and (verified or with_parts or with_commits):
-        raise click.UsageError("--verify, --parts and --commits are about one stream: give --stream-id")
+    if stream_id is None and (verified or with_parts or with_commits or lost):
+        raise click.UsageError("--verify, --parts, --commits and --accept-loss are about one stream: give --stream-id")
     storage = StorageOpener(settings=storage_settings(os.environ))(location)
     if stream_id is None:
         listed = [read_report(storage, name) for name in stream_ids(storage)]
         click.echo(state_text.list_as_json(listed) if as_json else state_text.list_as_text(listed))
         return 0
     report = read_report(storage, stream_id)
+    if lost:
+        click.echo(state_text.accepted(*accept_losses(storage, report, lost)))
+        return 0
     problems = verify(storage, report) if verified else None
     shown = state_text.Shown(parts=with_parts, commits=with_commits)
     click.echo(state_text.as_json(report, problems, shown) if as_json else state_text.as_text(report, problems, shown))

@@ -53,6 +53,12 @@ def list_as_json(reports: Sequence[StreamReport]) -> str:
     return json.dumps([_json_summary(report) for report in reports], indent=2)
 
 
+def accepted(entry: Manifest, lost: Sequence[Part]) -> str:
+    """What was written into the log."""
+    rows = sum(part.rows for part in lost)
+    return f"commit {entry.seq} says: {len(lost):,} lost, {rows:,} rows; the next start goes on without them"
+
+
 _STREAM_COLUMNS = ("stream", "commits", "parts", "rows", "bytes", "last commit")
 _COMMIT_COLUMNS = ("seq", "time", "mode", "epoch", "parts", "rows", "bytes")
 _PART_COLUMNS = ("kind", "rows", "bytes", "path")
@@ -87,6 +93,9 @@ def _summary(report: StreamReport) -> Iterable[tuple[str, str]]:
     yield "quarantined", f"{report.quarantined():,}"
     yield "bytes", f"{sum(part.bytes for part in data):,}"
     yield "unfinished", _unfinished_text(report)
+    if report.lost:
+        lost = sum(part.rows for part in report.lost)
+        yield "lost", f"{len(report.lost):,}, {lost:,} rows; this was accepted"
 
 
 def _backfill_text(backfill: BackfillPosition | None, masked: Mapping[str, Any] | None) -> str:
@@ -125,6 +134,7 @@ def _json_summary(report: StreamReport) -> dict[str, Any]:
         "quarantined": report.quarantined(),
         "bytes": sum(part.bytes for part in data),
         "unfinished": [part.path for part in report.unfinished],
+        "lost": [part.path for part in report.lost],
     }
 
 

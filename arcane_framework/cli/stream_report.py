@@ -32,6 +32,7 @@ class StreamReport:
         commits: All commits, oldest first.
         parts: All committed objects that must be there now, oldest first.
         unfinished: Those of them that are not visible yet.
+        lost: Committed objects whose loss was accepted.
     """
 
     stream_id: str
@@ -40,6 +41,7 @@ class StreamReport:
     commits: Sequence[Manifest]
     parts: Sequence[Part]
     unfinished: Sequence[Part]
+    lost: Sequence[Part]
 
     def data(self) -> Sequence[Part]:
         """The parts that hold rows."""
@@ -84,9 +86,10 @@ def read_report(storage: Storage, stream_id: str) -> StreamReport:
             f"there is no stream {stream_id!r} below {storage.location}; there are: {', '.join(stream_ids(storage))}"
         )
     published = commits[-1].published
-    pending = [part for commit in commits[published:] for part in commit.parts]
-    unfinished = [part for part in pending if folder.stat(part.path) is None]
-    return StreamReport(stream_id, folder.location, commits[-1], commits, list(state.parts(commits)), unfinished)
+    parts, lost = list(state.parts(commits)), list(state.lost(commits))
+    pending = {part.path for commit in commits[published:] for part in commit.parts}
+    unfinished = [part for part in parts if part.path in pending and folder.stat(part.path) is None]
+    return StreamReport(stream_id, folder.location, commits[-1], commits, parts, unfinished, lost)
 
 
 def verify(storage: Storage, report: StreamReport) -> list[Problem]:

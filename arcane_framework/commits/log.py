@@ -224,7 +224,7 @@ class CommitLog:
             return
         raise FatalStreamError(
             f"{self._storage.location}/{part.path} was committed ({manifest.seq}, {part.rows} rows) but is neither "
-            "staged nor there with its size: restore it from a backup, or go on without its rows by "
+            "staged nor there with its size: restore it from a backup, or go on without its rows after "
             f"arcane state --accept-loss {part.path}"
         )
 

@@ -76,9 +76,11 @@ class StreamState:
         commits = list(self.commits()) if commits is None else commits
         # A part whose loss was accepted may have come back from a backup.
         committed = {part.path for part in self.lost(commits)}
+        published = commits[-1].published if commits else 0
+        waiting = {part.path for manifest in commits[published:] for part in manifest.parts}
         for part in self.parts(commits):
             committed.add(part.path)
-            problem = self._missing(part)
+            problem = self._missing(part, may_be_staged=part.path in waiting)
             if problem is not None:
                 yield problem
         for entry in self._storage.list():
@@ -92,10 +94,15 @@ class StreamState:
                 if not replaced:
                     yield part
 
-    def _missing(self, part: Part) -> Problem | None:
+    def _missing(self, part: Part, *, may_be_staged: bool) -> Problem | None:
         found = self._storage.stat(part.path)
         if found is None:
-            return Problem(part.path, f"is missing ({part.rows} rows, {part.bytes} bytes); the next start publishes it")
+            remedy = (
+                "the next start publishes it if it is staged"
+                if may_be_staged
+                else "restore it from a backup, or go on without it by --accept-loss"
+            )
+            return Problem(part.path, f"is missing ({part.rows} rows, {part.bytes} bytes); {remedy}")
         if found.size != part.bytes:
             return Problem(part.path, f"has {found.size} bytes instead of {part.bytes}")
         return None

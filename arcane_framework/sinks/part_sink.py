@@ -234,8 +234,9 @@ class PartSink(Sink):
             self._opened.log.must_be_newest()
         since = newest.backfill_since
         replaced = [entry.name for entry in entries if (layout.part_seq(entry.name) or since) < since]
-        for name in [*tokens, *replaced]:
+        for name in tokens:
             storage.delete(name)
+        storage.delete_all(replaced)
 
     # Beside the parts.
 

@@ -10,7 +10,16 @@ import pyarrow as pa
 import pytest
 import structlog
 
-from arcane_framework import BackfillPosition, BackfillState, Position, QuarantinedRow, SinkRun, StreamIdentity
+from arcane_framework import (
+    BackfillPosition,
+    BackfillState,
+    FatalStreamError,
+    FencedError,
+    Position,
+    QuarantinedRow,
+    SinkRun,
+    StreamIdentity,
+)
 from arcane_framework._core.clock import SystemClock
 from arcane_framework._core.schema_hash import schema_hash
 from arcane_framework._core.services import NoMetrics
@@ -153,6 +162,7 @@ def test_json_holds_the_same(arcane: Arcane, lake: Path) -> None:
         "quarantined": 1,
         "bytes": 54,
         "unfinished": [],
+        "lost": [],
         "problems": [],
     }
     (listed,) = json.loads(arcane("state", lake, "--json")[1])
@@ -177,7 +187,7 @@ def test_verifying_names_each_part_that_is_wrong(arcane: Arcane, lake: Path) -> 
     assert (
         out.partition("\n\n")[2]
         == f"""\
-{gone} is missing (3 rows, 27 bytes); the next start publishes it
+{gone} is missing (3 rows, 27 bytes); restore it from a backup, or go on without it by --accept-loss
 {changed} has 1 bytes instead of 18
 {extra} was not committed by this stream
 verified     3 problems
@@ -199,6 +209,56 @@ def test_a_part_that_was_published_before_and_is_gone_is_not_called_unfinished(a
     (lake / "numbers" / next(StreamState(LocalStorage(lake / "numbers")).parts()).path).unlink()
     _, out, _ = arcane("state", lake, "--stream-id", "numbers")
     assert out.endswith("\nunfinished   nothing\n")
+
+
+def test_a_loss_is_accepted_by_an_entry_of_the_log_and_the_stream_goes_on(arcane: Arcane, lake: Path) -> None:
+    (part, _) = newest(lake).parts
+    (lake / "numbers" / part.path).unlink()
+    with pytest.raises(FatalStreamError, match="accept-loss"):
+        opened(lake, "numbers")
+    code, out, _ = arcane("state", lake, "--stream-id", "numbers", "--accept-loss", part.path)
+    assert code == 0
+    assert out == "commit 5 says: 1 lost, 1 rows; the next start goes on without them\n"
+    opened(lake, "numbers").close()
+    code, out, _ = arcane("state", lake, "--stream-id", "numbers", "--verify")
+    assert code == 0
+    assert "\nrows         5\n" in out
+    assert "\nlost         1, 1 rows; this was accepted\n" in out
+    _, out, _ = arcane("state", lake, "--stream-id", "numbers", "--json")
+    assert json.loads(out)["lost"] == [part.path]
+
+
+def test_a_part_that_has_come_back_after_its_loss_was_accepted_is_no_problem(arcane: Arcane, lake: Path) -> None:
+    (part, _) = newest(lake).parts
+    file = lake / "numbers" / part.path
+    content = file.read_bytes()
+    file.unlink()
+    assert arcane("state", lake, "--stream-id", "numbers", "--accept-loss", part.path)[0] == 0
+    file.write_bytes(content)
+    assert arcane("state", lake, "--stream-id", "numbers", "--verify")[0] == 0
+
+
+def test_accepting_a_loss_fences_a_runner_that_is_at_work(arcane: Arcane, lake: Path) -> None:
+    sink = opened(lake, "numbers")
+    first = next(StreamState(LocalStorage(lake / "numbers")).parts())
+    (lake / "numbers" / first.path).unlink()
+    assert arcane("state", lake, "--stream-id", "numbers", "--accept-loss", first.path)[0] == 0
+    with pytest.raises(FencedError):
+        sink.commit(Position(stream={"id": 9}))
+    sink.close()
+
+
+def test_only_what_is_lost_can_be_accepted_as_lost(arcane: Arcane, lake: Path) -> None:
+    folder = lake / "numbers"
+    there = next(StreamState(LocalStorage(folder)).parts()).path
+    command = ("state", lake, "--stream-id", "numbers", "--accept-loss")
+    assert arcane(*command, there) == (1, "", f"arcane: {folder}/{there} is there with its size: nothing is lost\n")
+    assert arcane(*command, "data/x") == (
+        1,
+        "",
+        f"arcane: {folder} has no committed part 'data/x'; arcane state --verify names those that are missing\n",
+    )
+    assert newest(lake).seq == 3
 
 
 def test_a_commit_during_the_verification_is_no_problem(lake: Path) -> None:
@@ -292,7 +352,7 @@ def test_a_stream_that_is_not_there_is_one_line_that_names_those_that_are(arcane
             "control character is allowed, and at most 1024 bytes",
         ),
         (("state",), "Missing argument 'LOCATION'."),
-        (("state", "{lake}", "--verify"), "--verify, --parts and --commits are about one stream: give --stream-id"),
+        (("state", "{lake}", "--verify"), "--verify, --parts, --commits and --accept-loss are about one stream: give --stream-id"),
         (("state", "{lake}", "--all"), "No such option '--all'."),
         (("stat", "{lake}"), "No such command 'stat'. Did you mean 'state'?"),
     ],

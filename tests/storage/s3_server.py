@@ -33,7 +33,7 @@ class Fault:
         status: What is answered instead; 0: the connection is cut without an answer.
         code: The answer's error code.
         happens: Whether the request is carried out all the same.
-        body: XML elements to add to the answer.
+        body: XML elements to add to the answer; all of it when the status is 200.
         headers: Headers to add to the answer.
         cut: Of the answer's body, how many bytes arrive before the connection is cut.
         seconds: How long the answer takes.
@@ -140,7 +140,9 @@ class S3Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response(f"{fault.status} Fault", [("Content-Type", "application/xml"), *fault.headers])
         text = f"<Error><Code>{fault.code}</Code><Message>canary-text</Message>{fault.body}</Error>"
-        return [] if environ["REQUEST_METHOD"] == "HEAD" or fault.status == 200 else [text.encode()]
+        if fault.status == 200:
+            text = fault.body
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
         with self.lock:
@@ -171,7 +173,7 @@ def operation_of(environ: Environ) -> str:
         "GET": "ListParts" if "uploadId" in query else "GetObject",
         "HEAD": "HeadObject" if on_object else "HeadBucket",
         "DELETE": "AbortMultipartUpload" if "uploadId" in query else "DeleteObject",
-        "POST": "CompleteMultipartUpload",
+        "POST": "CompleteMultipartUpload" if on_object else "DeleteObjects",
     }
     return names[method]
 

@@ -140,6 +140,25 @@ def test_deleting_is_idempotent(storage: Storage) -> None:
     assert storage.create("a/b", b"again")
 
 
+def test_many_are_deleted_whether_they_are_there_or_not(storage: Storage) -> None:
+    names = [f"log/{n:03} ü&" for n in range(12)]
+    for name in [*names[::2], "log/other"]:
+        storage.create(name, b"")
+    storage.delete_all(iter(names))
+    storage.delete_all([])
+    assert listed(storage) == ["log/other"]
+
+
+def test_a_listing_can_be_kept_to_names_that_begin_alike(storage: Storage) -> None:
+    names = ["a/1/x", "a/10", "a/11", "a/2", "b/10", "log", "10"]
+    for name in names:
+        storage.create(name, b"")
+    assert [found.name for found in storage.list("a", starting="1")] == ["a/1/x", "a/10", "a/11"]
+    assert [found.name for found in storage.list("a", starting="11")] == ["a/11"]
+    assert [found.name for found in storage.list("a", starting="3")] == []
+    assert [found.name for found in storage.list(starting="1")] == ["10"]
+
+
 def test_a_listing_is_recursive_and_ordered_like_keys(storage: Storage) -> None:
     names = ["a.json", "a/b", "a/c/d", "a-b", "ab", "B", "ü", "a/c.x"]
     for name in names:

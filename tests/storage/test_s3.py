@@ -55,6 +55,32 @@ def test_a_part_costs_three_requests(s3: S3Server, storage: S3Storage) -> None:
     assert asked == ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"]
 
 
+def test_a_thousand_objects_are_deleted_by_a_request(s3: S3Server, storage: S3Storage) -> None:
+    names = [f"data/{n}" for n in range(1001)]
+    s3.fill(storage._bucket, [f"lake/{name}" for name in [*names, "data/other"]])
+    with s3.counted() as asked:
+        storage.delete_all(names)
+    assert asked == ["DeleteObjects", "DeleteObjects"]
+    assert [found.name for found in storage.list()] == ["data/other"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    [
+        ("AccessDenied", ConfigurationError, "access is denied; the credentials need s3:DeleteObject (AccessDenied)"),
+        ("InternalError", TransientStreamError, "the server fails at the moment (InternalError)"),
+    ],
+)
+def test_one_object_that_cannot_be_deleted_with_the_others_is_an_error(
+    s3: S3Server, storage: S3Storage, code: str, kind: type[Exception], text: str
+) -> None:
+    answer = f"<DeleteResult><Error><Key>lake/x</Key><Code>{code}</Code></Error></DeleteResult>"
+    s3.faults.append(Fault("DeleteObjects", status=200, body=answer))
+    with pytest.raises(kind) as raised:
+        storage.delete_all(["x", "y"])
+    assert str(raised.value) == f"{storage.location}: cannot delete objects: {text}"
+
+
 def test_large_uploads_are_sent_in_parts_a_few_at_a_time(s3: S3Server, storage: S3Storage) -> None:
     most, now, lock = 0, 0, threading.Lock()
     real = storage._client.upload_part
