@@ -352,7 +352,10 @@ def test_a_stream_that_is_not_there_is_one_line_that_names_those_that_are(arcane
             "control character is allowed, and at most 1024 bytes",
         ),
         (("state",), "Missing argument 'LOCATION'."),
-        (("state", "{lake}", "--verify"), "--verify, --parts, --commits and --accept-loss are about one stream: give --stream-id"),
+        (
+            ("state", "{lake}", "--verify"),
+            "--verify, --parts, --commits and --accept-loss are about one stream: give --stream-id",
+        ),
         (("state", "{lake}", "--all"), "No such option '--all'."),
         (("stat", "{lake}"), "No such command 'stat'. Did you mean 'state'?"),
     ],
