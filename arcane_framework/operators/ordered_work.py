@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from arcane_framework._core.clock import JOIN_SECONDS, Clock
 from arcane_framework._core.errors import FatalStreamError
@@ -101,8 +101,9 @@ class OrderedWork(Generic[T]):
                     return
                 step = self._waiting.popleft()
             result = step.outcome()
-            counted = self._size_of is not None and not isinstance(result, Ended)
-            size = max(self._size_of(cast(T, result)), LEAST_BYTES) if counted and self._size_of else step.nbytes
+            size = step.nbytes
+            if self._size_of is not None and not isinstance(result, Ended):
+                size = max(self._size_of(result), LEAST_BYTES)
             with self._clock.changing():
                 self._held += size - step.nbytes
                 step.nbytes = size
