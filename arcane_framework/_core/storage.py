@@ -77,9 +77,11 @@ class Storage(ABC):
 
     Attributes:
         location: The folder as a person would write it, without credentials; for messages.
+        forgets_staged: Whether the store itself removes what is staged and never published, so that nobody need look.
     """
 
     location: str
+    forgets_staged: bool = False
 
     @abstractmethod
     def probe(self) -> None:

@@ -236,6 +236,8 @@ class CommitLog:
     def _collect_garbage(self, claimed: int) -> None:
         # Only what carries a number up to one's own claim: all of those are taken, so nobody can commit it
         # any more. A runner that was frozen here must not touch what its successor is staging.
+        if self._storage.forgets_staged:
+            return
         for staged in self._storage.staged():
             seq = layout.part_seq(staged.name)
             if seq is not None and seq <= claimed:

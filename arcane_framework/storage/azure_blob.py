@@ -54,6 +54,8 @@ class AzureBlobStorage(Storage):
     at a time, and the first that is published wins. And `abort` has nothing to do, see there.
     """
 
+    forgets_staged = True
+
     def __init__(
         self,
         container: str,

@@ -118,6 +118,16 @@ def staged_part(storage: Storage, seq: int, content: bytes = b"rows") -> Part:
     return Part(path=path, handle=dict(upload.finish()), rows=2, bytes=len(content), sha256="")
 
 
+def test_a_start_asks_for_a_few_things_and_never_for_all_parts(storage: AzureBlobStorage, proxy: FaultProxy) -> None:
+    opened(storage)
+    asked = len(proxy.requests)
+    opened(storage)
+    listings = [path for method, path in proxy.requests[asked:] if method == "GET" and "comp=list" in path]
+    assert len(listings) == 1
+    assert "prefix=lake%2F_arcane%2Flog%2F" in listings[0]
+    assert len(proxy.requests) - asked <= 6
+
+
 @pytest.mark.parametrize("sink_type", SINKS)
 def test_a_stream_is_read_back(storage: AzureBlobStorage, sink_type: type[PartSink]) -> None:
     run(sink_type(storage, grouping=Grouping(rows=10)), numbers(0, 7, 7), numbers(7, 14, 14), numbers(14, 30, 30))
