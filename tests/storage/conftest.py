@@ -43,31 +43,17 @@ def mount(*arguments: str) -> None:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
 
 
-@pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The Azure emulator, one for each worker."""
-    module = pytest.importorskip(
-        "tests.storage.azurite", reason="azure-storage-blob is not installed", exc_type=ImportError
-    )
-    try:
-        with module.running_azurite(tmp_path_factory.mktemp("azurite")) as server:
-            yield server
-    except module.NotAvailableError as reason:
-        pytest.skip(str(reason))
+@pytest.fixture
+def proxy(azurite: Any) -> Iterator[Any]:
+    """A proxy in front of the Azure emulator."""
+    from tests.storage.azure_proxy import fault_proxy
 
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[Any]:
-    """An S3 server, one for each worker."""
-    module = pytest.importorskip(
-        "tests.storage.s3_server", reason="moto or flask is not installed", exc_type=ImportError
-    )
-    with module.running_server() as server:
-        yield server
+    with fault_proxy(azurite.url) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def s3(s3_server: Any) -> Iterator[Any]:
-    """The S3 server, without the faults of the test before."""
-    yield s3_server
-    s3_server.faults.clear()
+def container(azurite: Any) -> Iterator[Any]:
+    """A container of the Azure emulator."""
+    with azurite.new_container() as container:
+        yield container

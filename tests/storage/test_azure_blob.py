@@ -4,7 +4,6 @@ import io
 import json
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -15,19 +14,8 @@ from azure.storage.blob import ContainerClient
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from arcane_framework.storage.azure_upload import BLOCKS_IN_MEMORY, BlockUpload
-from tests.storage.azure_proxy import FaultProxy, fault_proxy
+from tests.storage.azure_proxy import FaultProxy
 from tests.storage.azurite import Azurite
-
-
-@pytest.fixture
-def container(azurite: Azurite) -> ContainerClient:
-    return azurite.new_container()
-
-
-@pytest.fixture
-def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
-    with fault_proxy(azurite.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ from tests.storage.azurite import ACCOUNT, Azurite
 NOW = datetime.now(UTC)
 
 
-@pytest.fixture
-def container(azurite: Azurite) -> ContainerClient:
-    return azurite.new_container()
-
-
 def with_sas(azurite: Azurite, container: ContainerClient, permission: str, **options: Any) -> AzureBlobStorage:
     times = {"start": NOW - timedelta(days=2), "expiry": NOW + timedelta(days=1), **options}
     token = azurite.sas(container.container_name, permission=permission, **times)

@@ -1,7 +1,6 @@
 """Lost requests, lost answers and a busy service, on the wire between the SDK and Azurite."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from azure.storage.blob import ContainerClient
@@ -10,17 +9,6 @@ from arcane_framework._core.errors import OutcomeUnknownError, TransientStreamEr
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from tests.storage.azure_proxy import Fault, FaultProxy, fault_proxy
 from tests.storage.azurite import Azurite
-
-
-@pytest.fixture
-def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
-    with fault_proxy(azurite.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def container(azurite: Azurite) -> ContainerClient:
-    return azurite.new_container()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -36,22 +35,11 @@ from arcane_framework.sinks.part_sink import PartSink
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from arcane_framework.testing.virtual_clock import VirtualClock
 from tests.core.graphs import NUMBERS, Script, numbers
-from tests.storage.azure_proxy import Fault, FaultProxy, fault_proxy
+from tests.storage.azure_proxy import Fault, FaultProxy
 from tests.storage.azurite import Azurite
 
 SINKS: list[type[PartSink]] = [ParquetSink, JsonLinesSink]
 HASH = schema_hash(NUMBERS)
-
-
-@pytest.fixture
-def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
-    with fault_proxy(azurite.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def container(azurite: Azurite) -> ContainerClient:
-    return azurite.new_container()
 
 
 @pytest.fixture
