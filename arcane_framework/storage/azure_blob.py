@@ -7,6 +7,7 @@ makes them the object, and the service removes them a week after the last one wa
 import copy
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC
 from http import HTTPStatus
 from itertools import groupby
@@ -19,9 +20,9 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
 from arcane_framework._core.errors import (
+    ArcaneError,
     ConfigurationError,
     FatalStreamError,
-    OutcomeUnknownError,
     TransientStreamError,
 )
 from arcane_framework._core.storage import PublishHandle, StagedObject, Storage, StoredObject, check_name
@@ -93,14 +94,13 @@ class AzureBlobStorage(Storage):
             raise
         action = "write to the folder"
         try:
-            honoured = self._put_if_absent(name, b"\0", action)
-        except OutcomeUnknownError:
-            self._remove(name)
-            raise
-        try:
-            honoured = honoured and not self._put_if_absent(name, b"\0", action)
-        finally:
-            self._remove(name)
+            honoured = self._put_if_absent(name, b"\0", action) and not self._put_if_absent(name, b"\0", action)
+        except ArcaneError as failure:
+            # What is told is the failure of the write, and not one of tidying up after it.
+            with suppress(ArcaneError):
+                self._remove(name)
+            raise failure from None
+        self._remove(name)
         if not honoured:
             raise ConfigurationError(
                 f"{self.location}: the server does not honour conditional writes (If-None-Match: *), "

@@ -5,6 +5,7 @@ The SDK's own texts are never shown and never chained: some hold the URL with th
 
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TypeVar
 
 from azure.core.exceptions import (
@@ -116,6 +117,8 @@ def _answer(what: str, error: HttpResponseError, *, once: bool) -> ArcaneError:
         if once:
             return OutcomeUnknownError(f"{what}: the service failed, it is not known whether it was done {shown}")
         return TransientStreamError(f"{what}: the service is busy or failing {shown}")
+    if status == HTTPStatus.INSUFFICIENT_STORAGE:
+        return ConfigurationError(f"{what}: the storage is full; free some space or choose another location {shown}")
     if 300 <= (status or 0) < 400:
         return ConfigurationError(f"{what}: the endpoint answers with a redirect, so it is not Azure's {shown}")
     return FatalStreamError(f"{what}: the service refuses it {shown}")

@@ -31,7 +31,7 @@ from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
-from arcane_framework.storage.s3_errors import MISSING, error_code, failed_deletion, plain_errors
+from arcane_framework.storage.s3_errors import MISSING, NOT_IMPLEMENTED, error_code, failed_deletion, plain_errors
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -135,8 +135,7 @@ class S3Storage(Storage):
         with plain_errors(self.location, "list this folder"):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._below(""), MaxKeys=1)
         with plain_errors(self.location, "write to this folder"):
-            area = self._area
-            if area.put_probe() and area.put_probe():
+            if not self._honours_conditions():
                 raise ConfigurationError(
                     f"{self.location}: the server does not honour conditional writes (If-None-Match), so that two "
                     "runners could overwrite each other's commits; use a server that does"
@@ -347,6 +346,15 @@ class S3Storage(Storage):
         if staged.has_marker:
             self._area.delete_marker(staged)
         self._connection.staging.discard(self._below(staged.stage))
+
+    def _honours_conditions(self) -> bool:
+        area = self._area
+        try:
+            return not (area.put_probe() and area.put_probe())
+        except Exception as error:
+            if error_code(error) == NOT_IMPLEMENTED:
+                return False
+            raise
 
     def _listed(self, below: str) -> Iterator[StoredObject]:
         with plain_errors(self.location, f"list {below or 'the folder'}"):

@@ -9,6 +9,7 @@ from arcane_framework.storage.s3_errors import (
     CONFLICT,
     EXISTS,
     NO_SUCH_UPLOAD,
+    NOT_IMPLEMENTED,
     THROTTLED,
     error_code,
     plain_errors,
@@ -79,14 +80,14 @@ def complete_once(
             complete(conditional)
         except Exception as error:
             code = error_code(error)
-            if code not in {NO_SUCH_UPLOAD, "NotImplemented"} | EXISTS | CONFLICT:
+            if code not in {NO_SUCH_UPLOAD, NOT_IMPLEMENTED} | EXISTS | CONFLICT:
                 raise
             if is_there():
                 return True
             if code == NO_SUCH_UPLOAD:
                 return False
             # Names of parts are used once, so that without the condition nothing is overwritten either.
-            conditional = code != "NotImplemented"
+            conditional = code != NOT_IMPLEMENTED
         else:
             return True
         pause(clock, attempt)

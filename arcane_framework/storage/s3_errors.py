@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 from arcane_framework._core.errors import ArcaneError, ConfigurationError, FatalStreamError, TransientStreamError
@@ -18,6 +19,7 @@ CONFLICT: Final = frozenset({"409", "ConditionalRequestConflict", "OperationAbor
 EXISTS: Final = frozenset({"412", "PreconditionFailed"})
 THROTTLED: Final = frozenset({"429", "SlowDown", "TooManyRequests", "Throttling", "ThrottlingException"})
 NO_SUCH_UPLOAD: Final = "NoSuchUpload"
+NOT_IMPLEMENTED: Final = "NotImplemented"
 
 _PERMISSIONS: Final = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
@@ -33,6 +35,7 @@ _DENIED: Final = frozenset({"403", "AccessDenied", "Forbidden", "AllAccessDisabl
 _REDIRECTED: Final = frozenset(
     {"301", "307", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
+_FULL: Final = "the storage is full; free some space or choose another location"
 _CONFIGURATION: Final = {
     "NoSuchBucket": "the bucket does not exist; create it or correct the location",
     "InvalidBucketName": "the server does not accept the bucket's name; correct the location",
@@ -46,8 +49,8 @@ _CONFIGURATION: Final = {
     "TokenRefreshRequired": "the session token has expired; renew it and its keys, or use a role",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
     "KeyTooLongError": "the name is too long; choose a shorter folder",
-    "NotImplemented": "the server does not know this kind of request; use a server that does",
-    "XMinioStorageFull": "the storage is full; free some space or choose another location",
+    NOT_IMPLEMENTED: "the server does not know this kind of request; use a server that does",
+    "XMinioStorageFull": _FULL,
     "QuotaExceeded": "the storage's quota is used up; raise it or choose another location",
     "400": (
         "the server refuses the request; check the keys, whether the session token has expired, "
@@ -81,7 +84,7 @@ def was_sent(error: Exception) -> bool:
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
-        return _status(error) >= 500
+        return _status(error) >= 500 and not _is_refusal(error)
     if isinstance(error, SSLError):
         return not _is_refused_certificate(error)
     return isinstance(error, (HTTPClientError, ResponseParserError))
@@ -148,8 +151,8 @@ def _answer(error: Exception) -> tuple[type[ArcaneError], str]:
     shown = code or str(status)
     if code in _REDIRECTED or status in (301, 307):
         return ConfigurationError, _wrong_region(error, shown)
-    if code in _CONFIGURATION:
-        return ConfigurationError, f"{_CONFIGURATION[code]} ({shown})"
+    if _is_refusal(error):
+        return ConfigurationError, f"{_CONFIGURATION.get(code, _FULL)} ({shown})"
     if code in _TRANSIENT or status in (408, 429) or status >= 500:
         return TransientStreamError, f"{_TRANSIENT.get(code, 'the server fails at the moment')} ({shown})"
     if code in _DENIED or status in (401, 403):
@@ -161,6 +164,11 @@ def _answer(error: Exception) -> tuple[type[ArcaneError], str]:
         f"the server refuses the request ({shown}, status {status}); servers other than AWS may need "
         "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
     )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server says that it cannot do what it was asked for, whatever the status."""
+    return error_code(error) in _CONFIGURATION or _status(error) == HTTPStatus.INSUFFICIENT_STORAGE
 
 
 def _failure(error: Exception) -> tuple[type[ArcaneError], str]:

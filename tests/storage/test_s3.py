@@ -36,8 +36,11 @@ def test_a_probe_costs_three_requests_in_a_new_folder_and_two_later(s3: S3Server
     assert asked == ["ListObjectsV2", "PutObject"]
 
 
-def test_a_server_that_ignores_the_condition_is_refused(s3: S3Server, storage: S3Storage) -> None:
-    s3.faults.append(Fault("PutObject", times=9, status=200))
+@pytest.mark.parametrize(("status", "code"), [(200, ""), (501, "NotImplemented")])
+def test_a_server_that_ignores_or_does_not_know_the_condition_is_refused(
+    s3: S3Server, storage: S3Storage, status: int, code: str
+) -> None:
+    s3.faults.append(Fault("PutObject", times=9, status=status, code=code))
     with pytest.raises(ConfigurationError) as raised:
         storage.probe()
     assert str(raised.value) == (

@@ -63,6 +63,7 @@ def failure(call: Callable[[], object], kind: type[ArcaneError]) -> str:
         (403, "RequestTimeTooSkewed", ConfigurationError, "this machine's clock is wrong; set it (RequestTime"),
         (501, "NotImplemented", ConfigurationError, "the server does not know this kind of request; use a server that"),
         (507, "XMinioStorageFull", ConfigurationError, "the storage is full; free some space or choose another"),
+        (507, "", ConfigurationError, "the storage is full; free some space or choose another location (507)"),
         (403, "KMS.DisabledException", ConfigurationError, "access is denied; the credentials need s3:PutObject (KMS"),
         (503, "SlowDown", TransientStreamError, "the server asks to slow down (SlowDown)"),
         (500, "InternalError", TransientStreamError, "the server fails at the moment (InternalError)"),
@@ -209,6 +210,23 @@ def test_a_create_that_is_never_let_through_ends(s3: S3Server, storage: S3Storag
         f"{storage.location}: cannot create log/1: another request for the same object is in progress "
         "(ConditionalRequestConflict)"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (507, "XMinioStorageFull", "the storage is full; free some space or choose another location"),
+        (501, "NotImplemented", "the server does not know this kind of request; use a server that does"),
+    ],
+)
+def test_a_create_that_the_server_cannot_do_is_not_tried_again(
+    s3: S3Server, storage: S3Storage, status: int, code: str, reason: str
+) -> None:
+    s3.faults.append(Fault("PutObject", 99, status, code))
+    with s3.counted() as asked:
+        message = failure(lambda: storage.create("log/1", b""), ConfigurationError)
+    assert message == f"{storage.location}: cannot create log/1: {reason} ({code})"
+    assert asked == ["PutObject"]
 
 
 @pytest.mark.parametrize("code", ["ConditionalRequestConflict", "PreconditionFailed"])
