@@ -39,3 +39,11 @@ def s3(s3_server: Any) -> Iterator[Any]:
     """The S3 server, without the faults of the test before."""
     yield s3_server
     s3_server.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def s3_iam() -> Iterator[Any]:
+    """An S3 server that checks signatures and policies, one for each worker."""
+    module = pytest.importorskip("tests.storage.s3_iam", reason="moto or flask is not installed", exc_type=ImportError)
+    with module.running_iam_server() as server:
+        yield server
