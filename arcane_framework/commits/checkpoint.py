@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arcane_framework._core.errors import FatalStreamError
 from arcane_framework._core.storage import Storage
@@ -37,8 +37,8 @@ class Hint(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    last: int
-    cleaned: int = 0
+    last: int = Field(ge=1)
+    cleaned: int = Field(default=0, ge=0)
 
 
 def write_checkpoint(storage: Storage, block: Block, entries: Sequence[bytes]) -> None:

@@ -56,6 +56,9 @@ class Compaction:
             write_checkpoint(self._storage, block, [self._text(seq) for seq in block.seqs])
             self._forget(block)
             write_hint(self._storage, Hint(last=block.last, cleaned=self._clean()))
+        except FileNotFoundError:
+            # Another runner has done it, and deleted the entries, while this one was frozen; it will be fenced.
+            self._forget(block)
         except (TransientStreamError, ConfigurationError) as error:
             self._log.warning("the commit log was not compacted; it will be tried again", error=str(error))
 

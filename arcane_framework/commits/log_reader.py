@@ -37,8 +37,7 @@ def list_end(storage: Storage) -> Listed:
         FatalStreamError: There is a gap, or something else lies in the log.
     """
     hint = read_hint(storage)
-    start = None if hint is None or hint.last < 1 else layout.block_of(hint.last)
-    listed = None if start is None else _list_from(storage, start)
+    listed = None if hint is None else _list_from(storage, layout.block_of(hint.last))
     return list_all(storage) if listed is None else listed
 
 

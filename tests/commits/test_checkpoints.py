@@ -150,7 +150,9 @@ def test_a_checkpoint_holds_the_entries_as_they_were() -> None:
     assert json.loads(storage.read(block.checkpoint)) == {"first": 1, "last": 99, "entries": stored[:99]}
 
 
-@pytest.mark.parametrize("hint", [None, b"", b"{}", b'{"last": 0}', b'{"last": 9999}', b'{"last": 99}'])
+@pytest.mark.parametrize(
+    "hint", [None, b"", b"{}", b'{"last": 0}', b'{"last": -7, "cleaned": -7}', b'{"last": 9999}', b'{"last": 99}']
+)
 def test_a_hint_that_is_gone_old_or_wrong_costs_a_listing_and_nothing_else(hint: bytes | None) -> None:
     storage = MemoryStorage("lake")
     grown(storage, 350, starts=2)
@@ -253,6 +255,18 @@ def test_a_compaction_that_fails_anywhere_is_made_good_later(fails_at: int, unkn
     assert rows(storage) == [*range(420)]
     assert list(StreamState(storage).verify()) == []
     assert opened(storage).position == Position(stream={"n": 419})
+
+
+def test_a_runner_whose_entries_were_compacted_by_others_is_fenced_not_failed() -> None:
+    storage = MemoryStorage("lake")
+    grown(storage, 60)
+    late = opened(storage)
+    for number in range(60, 98):
+        late.publish(late.append(Position(stream={"n": number})))
+    grown(storage, 300, starts=2)
+    late.compact()
+    with pytest.raises(FencedError):
+        late.append(Position(stream={"n": -1}))
 
 
 def test_a_store_that_refuses_deletions_does_not_end_the_run() -> None:
