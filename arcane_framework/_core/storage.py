@@ -107,6 +107,13 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The names of all folders right below the folder `prefix`, one segment each, in the order of `list`; lazily.
+
+        Nothing below them is looked at. A disk has empty folders, too.
+        """
+
+    @abstractmethod
     def stat(self, name: str) -> StoredObject | None:
         """The object, or None when there is none."""
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
+from azure.storage.blob import BlobClient, BlobPrefix, BlobProperties, ContainerClient
 
 from arcane_framework._core.errors import (
     ArcaneError,
@@ -119,6 +119,16 @@ class AzureBlobStorage(Storage):
         """See `Storage.list`; a request for each 5,000 objects. In a hierarchical namespace, `/` sorts first."""
         below = f"{check_name(prefix)}/" if prefix else ""
         return self._listed(below + starting)
+
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See `Storage.folders`; a request for each 5,000 names, objects that lie beside the folders included."""
+        path = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
+        below = "".join(f"{segment}/" for segment in path)
+        items = iter(self._client.walk_blobs(name_starts_with=below or None))
+        while (found := self._ask("list the folder", lambda: next(items, None))) is not None:
+            name = found.name.removeprefix(below).removesuffix("/")
+            if isinstance(found, BlobPrefix) and name and not in_staging_area((*path, name)):
+                yield name
 
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`; one request."""

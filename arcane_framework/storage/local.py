@@ -79,6 +79,13 @@ class LocalStorage(Storage):
         path = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
         return self._walk(path, prefix, starting)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See `Storage.folders`."""
+        path = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
+        with plain_errors(self.location, f"list {prefix or 'the folder'}"):
+            names = sorted((entry.name for entry in self._entries(path) if entry.is_folder), key=_with_slash)
+        return (name for name in names if not in_staging_area((*path, name)))
+
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`."""
         path = self._path(name)
@@ -302,7 +309,7 @@ class LocalStorage(Storage):
             return
         with plain_errors(self.location, f"list {name or 'the folder'}"):
             entries = [entry for entry in self._entries(path) if entry.name.startswith(starting)]
-        for entry in sorted(entries, key=lambda entry: entry.name + "/" * entry.is_folder):
+        for entry in sorted(entries, key=lambda entry: _with_slash(entry.name) if entry.is_folder else entry.name):
             child = f"{name}/{entry.name}" if name else entry.name
             if entry.is_folder:
                 yield from self._walk((*path, entry.name), child)
@@ -323,6 +330,11 @@ class LocalStorage(Storage):
             return self._disk.status(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def _with_slash(folder: str) -> str:
+    # So do the names of what is in it go on, by which everything is sorted.
+    return f"{folder}/"
 
 
 def _stored(name: str, found: FileStatus) -> StoredObject:

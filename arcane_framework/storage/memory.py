@@ -82,6 +82,14 @@ class MemoryStorage(Storage):
             )
         return (found for found in map(self.stat, names) if found is not None)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See `Storage.folders`."""
+        below = self._base + (tuple(check_name(prefix).split("/")) if prefix else ())
+        with self._shelf.lock:
+            paths = [path for path in self._shelf.objects if path[: len(below)] == below]
+        names = {path[len(below)] for path in paths if len(path) > len(below) + 1}
+        return iter(sorted(names, key=lambda name: f"{name}/"))
+
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`."""
         path = self._path(name)

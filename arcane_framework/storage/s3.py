@@ -157,6 +157,17 @@ class S3Storage(Storage):
             return iter(())
         return self._listed((f"{prefix}/" if prefix else "") + starting)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See `Storage.folders`. A request for each thousand names."""
+        path = self._segments + (tuple(check_name(prefix).split("/")) if prefix else ())
+        below = "".join(f"{segment}/" for segment in path)
+        listing = {"Bucket": self._bucket, "Prefix": below, "Delimiter": "/"}
+        with plain_errors(self.location, f"list {prefix or 'the folder'}"):
+            for found in pages(self._client, "list_objects_v2", "CommonPrefixes", listing):
+                name = found["Prefix"].removeprefix(below).removesuffix("/")
+                if is_usable(name) and not in_staging_area((*path, name)):
+                    yield name
+
     def stat(self, name: str) -> StoredObject | None:
         """See `Storage.stat`."""
         target = self._target(name)

@@ -149,6 +149,19 @@ def test_many_are_deleted_whether_they_are_there_or_not(storage: Storage) -> Non
     assert listed(storage) == ["log/other"]
 
 
+def test_folders_are_listed_without_what_is_in_them(storage: Storage) -> None:
+    for name in ["a/1", "a/b/2", "a/b/3", "a/c/d/4", "ab/5", "6", "ü/&/7", "_batch_date=2026-01-01/8", "a&b/9"]:
+        storage.create(name, b"")
+    storage.stage("data/part-1").finish()
+    found = [name for name in storage.folders() if name not in ("_arcane", "data")]
+    assert found == ["_batch_date=2026-01-01", "a&b", "a", "ab", "ü"]
+    assert [*storage.folders("a")] == ["b", "c"]
+    assert [*storage.folder("a").folders("c")] == ["d"]
+    assert [*storage.folders("a/b")] == [*storage.folders("no")] == []
+    with pytest.raises(ConfigurationError):
+        [*storage.folders("../a")]
+
+
 def test_a_listing_can_be_kept_to_names_that_begin_alike(storage: Storage) -> None:
     names = ["a/1/x", "a/10", "a/11", "a/2", "b/10", "log", "10"]
     for name in names:
