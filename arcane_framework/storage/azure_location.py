@@ -133,4 +133,4 @@ def _endpoint(location: AzureLocation, access: "AzureAccess") -> str:
 
 def _shown(location: str) -> str:
     """`location` without what may be a secret in it."""
-    return re.sub(r"(?<=//)([^/@]*):[^/]*@", r"\1@", re.split(r"[?#]", location, maxsplit=1)[0])
+    return re.sub(r"((?<=//)|\A)([^/@:]*):[^/]*@", r"\2@", re.split(r"[?#]", location, maxsplit=1)[0])

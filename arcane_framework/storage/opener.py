@@ -15,7 +15,8 @@ from arcane_framework.storage.local import LocalStorage
 from arcane_framework.storage.memory import MemoryStorage
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?=/)(?://)?")
-_AZURE_CONTAINER = re.compile(r"(\$root|[a-z0-9](-?[a-z0-9])*)@")
+_AZURE_CONTAINER = re.compile(r"[^/@]+@")
+_NO_SLASHES = re.compile(r"(s3a?|abfss?|wasbs?|file|memory):", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=//)([^/@]*):[^/@]*@")
 
 _S3 = ("s3", "s3a")
@@ -50,7 +51,8 @@ class StorageOpener:
     def __call__(self, location: str) -> Storage:
         """The folder at `location`, which is not touched and need not exist.
 
-        A path may be relative; `~` has no meaning in it. A file URL may be percent-encoded.
+        A path may be relative; `~` has no meaning in it. A file URL may be percent-encoded. A relative path whose
+        first folder has an `@` begins with `./`: without that, it is a container on Azure.
 
         Raises:
             ConfigurationError: Nothing can be opened there.
@@ -59,7 +61,7 @@ class StorageOpener:
             raise ConfigurationError(f"{location!r} is not a storage location: it is empty or has control characters")
         match = _SCHEME.match(location)
         if match is None:
-            return self._open_azure(location) if _AZURE_CONTAINER.match(location) else LocalStorage(location)
+            return self._open_without_scheme(location)
         scheme, rest = match[1].lower(), location[match.end() :]
         if scheme == "file":
             return LocalStorage(_file_path(location, rest))
@@ -73,6 +75,17 @@ class StorageOpener:
             f"{_shown(location)}: locations of the kind {scheme}:// are not known; "
             "use s3://bucket/folder, abfss://container@account.dfs.core.windows.net/folder, file:///folder or a path"
         )
+
+    def _open_without_scheme(self, location: str) -> Storage:
+        if _AZURE_CONTAINER.match(location):
+            return self._open_azure(location)
+        if _NO_SLASHES.match(location):
+            # Taken for a folder, it would fill the disk of a pod, and go with it.
+            raise ConfigurationError(
+                f"{_shown(location)}: the slashes after the colon are missing; write s3://bucket/folder, "
+                "abfss://container@account.dfs.core.windows.net/folder or file:///folder, or begin a path with ./"
+            )
+        return LocalStorage(location)
 
     # Imported where they are used: nobody else needs the clouds' SDKs.
 

@@ -36,6 +36,8 @@ def test_a_relative_path_counts_from_the_current_folder(tmp_path: Path, monkeypa
     StorageOpener()("./~").create("a", b"x")
     assert (tmp_path / "lake" / "orders" / "a").read_bytes() == b"x"
     assert (tmp_path / "~" / "a").read_bytes() == b"x"
+    StorageOpener()("./me@work/s3:x").create("a", b"x")
+    assert (tmp_path / "me@work" / "s3:x" / "a").read_bytes() == b"x"
 
 
 def test_opening_touches_nothing(tmp_path: Path) -> None:
@@ -101,6 +103,21 @@ def test_a_container_opens_without_being_touched(location: str) -> None:
         ),
         ("file:///a%00b", "file:///a%00b: a file location cannot have a NUL character"),
         ("memory://", "memory://: a memory location needs a name, as in memory://lake"),
+        (
+            "s3:lake/orders",
+            "s3:lake/orders: the slashes after the colon are missing; write s3://bucket/folder, "
+            "abfss://container@account.dfs.core.windows.net/folder or file:///folder, or begin a path with ./",
+        ),
+        (
+            "My_Lake@orders",
+            "My_Lake@orders: the part before '@' is not a container's name: "
+            "3 to 63 lower-case letters, digits and single hyphens, and never a credential",
+        ),
+        (
+            "key:hunter2@lake/orders",
+            "key@lake/orders is not a location on Azure: write abfss://container@account.dfs.core.windows.net/path "
+            "or container@path",
+        ),
         ("", "'' is not a storage location: it is empty or has control characters"),
         ("/a\nb", "'/a\\nb' is not a storage location: it is empty or has control characters"),
     ],
