@@ -1,13 +1,15 @@
-"""Places in clouds for whole streams: what their spec and environment say, and the same place to look at."""
+"""Places for whole streams: what their spec and environment say, and the same place to look at."""
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pyarrow.parquet as pq
 
 from arcane_framework._core.storage import Storage
+from arcane_framework.storage.local import LocalStorage
 from arcane_framework.storage.s3 import S3Storage
 from tests.runner.processes import NUMBERS, Ended, Stream
 from tests.storage.azurite import ACCOUNT, Azurite
@@ -21,7 +23,7 @@ FEW_TRIES = {"AWS_MAX_ATTEMPTS": "2", "AZURE_STORAGE_RETRIES": "1"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a cloud.
+    """A place on a store.
 
     Attributes:
         location: As the spec says it.
@@ -47,10 +49,12 @@ class Place:
         merged = {**self.variables, **variables}
         return replace(self, variables={name: value for name, value in merged.items() if value is not None})
 
-    def run(self, stream: Stream, spec: Mapping[str, object] | None = None, **variables: str) -> Ended:
+    def run(
+        self, stream: Stream, spec: Mapping[str, object] | None = None, plugin: str = NUMBERS, **variables: str
+    ) -> Ended:
         """Run the stream of numbers here at DEBUG; no credential comes out."""
         full = {"sinkLocation": self.location, **(spec or {})}
-        ended = stream.run(NUMBERS, full, **{"ARCANE__LOG_LEVEL": "debug", **self.environment(), **variables})
+        ended = stream.run(plugin, full, **{"ARCANE__LOG_LEVEL": "debug", **self.environment(), **variables})
         shown = ended.stdout + ended.stderr
         assert [form for form in self.secret_forms() if form in shown] == []
         assert [word for word in ("Signature=", "sig=", "SharedKey") if word in shown] == []
@@ -77,6 +81,11 @@ def s3_place(server: S3Server, bucket: str | None = None) -> Place:
     return Place(f"s3://{bucket}/lake", variables, S3Storage(bucket, "lake", server.settings(), clients=server.clients))
 
 
+def local_place(folder: Path) -> Place:
+    """A folder of this machine."""
+    return Place(str(folder), {}, LocalStorage(folder))
+
+
 def azure_place(azurite: Azurite, container: str | None = None) -> Place:
     """A folder of a container, which is a new one unless it is given."""
     if container is None:
@@ -92,5 +101,8 @@ def azure_place(azurite: Azurite, container: str | None = None) -> Place:
 
 def numbers(storage: Storage) -> list[int]:
     """The numbers in the parts below `storage`, in their order."""
-    parts = sorted(each.name for each in storage.list() if "part-" in each.name.rpartition("/")[2])
-    return [number for name in parts for number in pq.read_table(storage.open(name))["n"].to_pylist()]
+    found: list[int] = []
+    for name in sorted(each.name for each in storage.list() if "part-" in each.name.rpartition("/")[2]):
+        with storage.open(name) as stream:
+            found += pq.read_table(stream)["n"].to_pylist()
+    return found
