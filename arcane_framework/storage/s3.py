@@ -7,6 +7,7 @@ longer than the longest time that a stream may stand still.
 All waiting is real, also in tests that run in virtual time: the SDK's retries and time-outs know no other clock.
 """
 
+import builtins
 import copy
 import io
 import re
@@ -31,7 +32,7 @@ from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
-from arcane_framework.storage.s3_errors import MISSING, NOT_IMPLEMENTED, error_code, failed_deletion, plain_errors
+from arcane_framework.storage.s3_errors import MISSING, NOT_IMPLEMENTED, error_code, plain_errors
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -230,14 +231,11 @@ class S3Storage(Storage):
             self._client.delete_object(**target)
 
     def delete_all(self, names: Iterable[str]) -> None:
-        """See `Storage.delete_all`. A request for each thousand."""
-        keys = iter([self._key(name) for name in names])
-        while batch := [*islice(keys, _DELETED_AT_ONCE)]:
-            request = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
-            with plain_errors(self.location, "delete objects"):
-                failed = self._client.delete_objects(Bucket=self._bucket, Delete=request).get("Errors")
-                if failed:
-                    raise failed_deletion(failed[0])
+        """See `Storage.delete_all`. A request for each thousand, and one more for each that was refused by it."""
+        left = iter(names)
+        while batch := [*islice(left, _DELETED_AT_ONCE)]:
+            for name in self._refused_deletions(batch):
+                self.delete(name)
 
     def stage(self, name: str, staged_as: str | None = None) -> S3Upload:
         """See `Storage.stage`. Uploads send their parts on threads of the storage's own."""
@@ -335,6 +333,17 @@ class S3Storage(Storage):
 
     def _not_found(self, name: str) -> FileNotFoundError:
         return FileNotFoundError(f"{self.location}: there is no {name}")
+
+    def _refused_deletions(self, names: builtins.list[str]) -> builtins.list[str]:
+        keys = {self._key(name): name for name in names}
+        request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            with plain_errors(self.location, "delete objects"):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
+        except (ConfigurationError, FatalStreamError):
+            # Some servers do not know this request, or judge it by the rights on the whole bucket.
+            return names
+        return [keys[failed["Key"]] for failed in answer.get("Errors", ()) if failed.get("Key") in keys]
 
     def _range(self, target: dict[str, str], name: str, offset: int, length: int) -> bytes:
         content = body_of(self._client.get_object(**target, Range=f"bytes={offset}-{offset + length - 1}"))

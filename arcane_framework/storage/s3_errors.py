@@ -7,10 +7,10 @@ URLs, and what servers answer may hold anything.
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from arcane_framework._core.errors import ArcaneError, ConfigurationError, FatalStreamError, TransientStreamError
 
@@ -24,7 +24,6 @@ NOT_IMPLEMENTED: Final = "NotImplemented"
 _PERMISSIONS: Final = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "DeleteObject": "s3:DeleteObject",
-    "DeleteObjects": "s3:DeleteObject",
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject and s3:ListBucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
@@ -135,15 +134,6 @@ def plain_errors(location: str, action: str) -> Iterator[None]:
         if plain is None:
             raise
         raise plain from None
-
-
-def failed_deletion(failed: Mapping[str, Any]) -> Exception:
-    """The SDK's error for one object that a request for many has not deleted, which the SDK does not raise."""
-    from botocore.exceptions import ClientError
-
-    code = failed.get("Code", "")
-    status = 403 if code in _DENIED else 500
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObject")
 
 
 def _answer(error: Exception) -> tuple[type[ArcaneError], str]:

@@ -210,9 +210,9 @@ def test_a_wrong_clock_harms_no_commit(place: Place, home: Storage, stream: Stre
 
 def test_of_two_runners_with_clocks_far_apart_one_is_fenced(place: Place, home: Storage, stream: Stream) -> None:
     plugin = f"{PLUGINS}.wrong_clock:host"
-    spec = {"sinkLocation": place.location, "total": 60, "pauseSeconds": 0.05}
+    spec = {"sinkLocation": place.location, "total": 600, "pauseSeconds": 0.05}
     late = stream.environment(spec, **place.environment(), TEST_CLOCK_DAYS="5000")
-    early = stream.environment(spec, **place.environment(), TEST_CLOCK_DAYS="-5000")
+    early = stream.environment({**spec, "pauseSeconds": 0}, **place.environment(), TEST_CLOCK_DAYS="-5000")
     with stream.start(late, plugin) as older:
         older.wait_for("committed")
         with stream.start(early, plugin) as newer:
@@ -220,5 +220,6 @@ def test_of_two_runners_with_clocks_far_apart_one_is_fenced(place: Place, home: 
     # The newer one loses when the older one commits at the very moment of its claim.
     finished, fenced = sorted(both, key=lambda ended: ended.code)
     assert (finished.code, fenced.code) == (0, 2), fenced.stderr + finished.stderr
-    assert str(fenced.error["error"]).startswith("FencedError: ")
-    assert own_rows(home) == [*range(60)]
+    # By the next number of the log, or by an upload that the other one has aborted.
+    assert "another runner" in str(fenced.error["error"])
+    assert own_rows(home) == [*range(600)]

@@ -91,11 +91,6 @@ def test_an_answer_becomes_the_error_that_says_what_to_do(
         ("GetObject", lambda storage: storage.read("x"), "read x: access is denied; .* s3:GetObject "),
         ("HeadObject", lambda storage: storage.stat("x"), "look at x: access is denied; .* s3:GetObject and s3:List"),
         ("DeleteObject", lambda storage: storage.delete("x"), "delete x: access is denied; .* s3:DeleteObject "),
-        (
-            "DeleteObjects",
-            lambda storage: storage.delete_all(["x"]),
-            "delete objects: access is denied; .*DeleteObject ",
-        ),
         ("ListMultipartUploads", lambda storage: storage.staged(), "is staged: access is .* s3:ListBucketMultipartU"),
         ("CreateMultipartUpload", lambda storage: storage.stage("x"), "stage x: access is denied; .* s3:PutObject "),
         ("PutObject", lambda storage: storage.create("x", b""), "create x: access is denied; .* s3:PutObject "),
