@@ -14,13 +14,18 @@ CODE := arcane_framework tests examples benchmarks docs
 help: ## Show what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
+# `make demo SINK=s3://bucket/lake` or `SINK=container@lake`: where the files go, and what that needs.
+comma := ,
+SINK_EXTRA := $(if $(findstring @,$(SINK)),$(comma)azure,$(if $(filter s3://% s3a://%,$(SINK)),$(comma)s3))
+SINK_OPTION := $(if $(SINK),--sink '$(SINK)')
+
 .PHONY: demo
-demo: $(VENV)/.stamp-examples ## Run the example stream on a public data set
-	@$(BIN)/python -m examples.flights
+demo: $(VENV)/.stamp-examples$(SINK_EXTRA) ## Run the example stream on a public data set
+	@$(BIN)/python -m examples.flights $(SINK_OPTION)
 
 .PHONY: demo-rest
-demo-rest: $(VENV)/.stamp-examples ## Read the same data set from a REST API
-	@$(BIN)/python -m examples.rest_flights
+demo-rest: $(VENV)/.stamp-examples$(SINK_EXTRA) ## Read the same data set from a REST API
+	@$(BIN)/python -m examples.rest_flights $(SINK_OPTION)
 
 .PHONY: test
 test: lint ## Run every check: lint, types, layers, tests

@@ -1,5 +1,6 @@
 """What the demos have in common: they run a stream in a process of its own and show what has come of it."""
 
+import argparse
 import os
 import shlex
 import shutil
@@ -11,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arcane_framework.commits import StreamState
-from arcane_framework.storage import LocalStorage
 from examples.flights_data import archive_path
+from examples.lakes import Lake
 
 FOLDER = Path("demo-data")
 
@@ -38,7 +39,8 @@ class Demo:
         module: What `python -m` runs.
         target: What `make` makes.
         stream_id: The stream's.
-        folder: Where the files go.
+        folder: Where the spec goes, and the files unless there is a sink.
+        sink: A location in a cloud for the files.
         secrets: Environment variables of the stream, beside the person's own.
     """
 
@@ -46,20 +48,27 @@ class Demo:
     target: str
     stream_id: str
     folder: Path
+    sink: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def location(self) -> str:
+        """The sink's, for the spec."""
+        return self.sink or str(self.folder)
+
+    @property
+    def lake(self) -> Lake:
+        """The stream's files."""
+        return Lake(self.location, self.stream_id)
 
     @property
     def state(self) -> StreamState:
         """What is committed."""
-        return StreamState(LocalStorage(self.folder).folder(self.stream_id))
+        return StreamState(self.lake.storage)
 
     def rows(self) -> int:
         """How many flights are committed."""
         return sum(part.rows for part in self.state.parts())
-
-    def remove(self) -> None:
-        """Remove what earlier runs have written."""
-        shutil.rmtree(self.folder / self.stream_id)
 
     def run(self, plugin: str, *options: str) -> Ended:
         """Run the stream in a process of its own; Ctrl-C reaches it, too, and it ends in order."""
@@ -86,29 +95,36 @@ class Demo:
 
     def start_again(self) -> str:
         """The command that starts this demo."""
-        own_folder = f"{command_name('python')} -m {self.module} --folder {shlex.quote(str(self.folder))}"
-        return f"`{f'make {self.target}' if self.folder == FOLDER else own_folder}`"
+        if self.folder == FOLDER:
+            return f"`make {self.target}{f' SINK={shlex.quote(self.sink)}' if self.sink else ''}`"
+        own = f"{command_name('python')} -m {self.module} --folder {shlex.quote(str(self.folder))}"
+        return f"`{own}{f' --sink {shlex.quote(self.sink)}' if self.sink else ''}`"
 
     def show(self) -> None:
         """Say where the files are and how to read them, and query them."""
         import duckdb
 
-        stream = self.folder / self.stream_id
-        files = f"{stream}/[bd]*/**/part-*.parquet"
-        folders = " and ".join(f"{stream}/{name}" for name in ("backfill", "data") if (stream / name).exists())
-        say(f"\nThe files are in {folders}. Read them with pyarrow or duckdb:")
-        for line in one_liners(files):
-            say(f"$ {line}")
+        folders = " and ".join(f"{self.location}/{self.stream_id}/{name}" for name in self.lake.folders())
+        tools = "pyarrow" if self.sink else "pyarrow or duckdb"
+        say(f"\nThe files are in {folders}. Read them with {tools}:")
+        for code in self.lake.one_liners():
+            say(f"$ {python_line(code)}")
         say("\nThe state of the stream, and whether every committed part is there:")
-        state = f"state {shlex.quote(str(self.folder))} --stream-id {self.stream_id} --verify"
+        state = f"state {shlex.quote(self.location)} --stream-id {self.stream_id} --verify"
         say(f"$ {command_name('arcane')} {state}")
         say("\nFlights and their mean delay at departure:")
         columns = "origin, count(*), avg(dep_delay)"
-        origins = duckdb.read_parquet(files).aggregate(columns).order("origin").fetchall()
+        origins = duckdb.from_arrow(self.lake.dataset()).aggregate(columns).order("origin").fetchall()
         say(f"{'origin':8}{'flights':>9}{'mean delay, minutes':>21}")
         for origin, flights, delay in origins:
             say(f"{origin:8}{flights:>9,}{delay:>21.1f}")
         say(f"{'all':8}{sum(flights for _, flights, _ in origins):>9,}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all demos have."""
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the Parquet files go")
+    parser.add_argument("--sink", help="where they go instead: s3://bucket/lake or container@lake")
 
 
 def missing_package() -> str | None:
@@ -138,21 +154,8 @@ def command_name(name: str) -> str:
     return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder) + f"/{name}")
 
 
-def one_liners(files: str) -> list[str]:
-    """Shell commands that count the rows of `files`.
-
-    The files are named one by one: pyarrow's own search leaves out folders that begin with `_`, which those
-    of a lake that is partitioned by `_batch_date` do.
-    """
-    pyarrow = f"ds.dataset(glob.glob({files!r}, recursive=True)).count_rows()"
-    duckdb = f"duckdb.read_parquet({files!r}).count('*').fetchall()[0][0]"
-    return [
-        _shell(f"import glob, pyarrow.dataset as ds; print({pyarrow})"),
-        _shell(f"import duckdb; print({duckdb})"),
-    ]
-
-
-def _shell(code: str) -> str:
+def python_line(code: str) -> str:
+    """The shell command that runs `code`."""
     plain = not set(code) & set('"$`\\!')
     python = command_name("python")
     return f'{python} -c "{code}"' if plain else f"{python} -c {shlex.quote(code)}"

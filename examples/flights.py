@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from arcane_framework import BackfillState, Position
+from arcane_framework import ArcaneError, BackfillState, Position
 from arcane_framework.commits import StreamState
-from examples.demo import FOLDER, Demo, missing_package, say, tell_missing
+from examples.demo import Demo, add_options, missing_package, say, tell_missing
 from examples.flights_data import LAST_DAY
 
 PLUGIN = "examples.flights_plugin:Flights"
@@ -23,8 +23,9 @@ PLUGIN = "examples.flights_plugin:Flights"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.flights", description="The demo.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the Parquet files go")
-    demo = Demo("examples.flights", "demo", "flights", parser.parse_args(arguments).folder)
+    add_options(parser)
+    given = parser.parse_args(arguments)
+    demo = Demo("examples.flights", "demo", "flights", given.folder, given.sink)
     if missing := missing_package():
         return tell_missing(demo.target, missing)
     try:
@@ -32,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"\nStopped. {demo.start_again()} goes on from there.")
         return 0
+    except ArcaneError as error:
+        say(f"The demo cannot go on: {error}")
+        return 1
 
 
 def run(demo: Demo) -> int:
     """Backfill, if that is not done yet, then change capture and what has come of it; returns the exit code."""
     position = prepare(demo)
-    spec = write_spec(demo.folder, person_is_watching=sys.stderr.isatty())
+    spec = write_spec(demo, person_is_watching=sys.stderr.isatty())
     if not is_backfilled(position):
         say("\nFirst the backfill: the flights up to the end of November.")
         ended = demo.run(PLUGIN, "--spec", str(spec), "--stream-id", demo.stream_id, "--backfill")
@@ -59,14 +63,14 @@ def prepare(demo: Demo) -> Position:
     state = demo.state
     position = state.position()
     if (position.stream or {}).get("day") == LAST_DAY.isoformat():
-        say(f"The demo in {demo.folder} has come to its end before: starting from nothing.")
+        say(f"The demo in {demo.location} has come to its end before: starting from nothing.")
     elif backfill_was_repeated(state):
-        say(f"The backfill in {demo.folder} was repeated after flights had arrived: starting from nothing.")
+        say(f"The backfill in {demo.location} was repeated after flights had arrived: starting from nothing.")
     else:
         if position != Position():
-            say(f"Going on where the demo in {demo.folder} has stopped.")
+            say(f"Going on where the demo in {demo.location} has stopped.")
         return position
-    demo.remove()
+    demo.lake.remove()
     return Position()
 
 
@@ -86,13 +90,13 @@ def is_backfilled(position: Position) -> bool:
     return position.backfill is not None and position.backfill.state is BackfillState.COMPLETED
 
 
-def write_spec(folder: Path, *, person_is_watching: bool) -> Path:
+def write_spec(demo: Demo, *, person_is_watching: bool) -> Path:
     """Write the stream's spec; without a person the flights arrive in a few large steps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = folder / "flights.json"
+    demo.folder.mkdir(parents=True, exist_ok=True)
+    spec = demo.folder / "flights.json"
     pace = {"daysPerPoll": 1, "pollSeconds": 1.0} if person_is_watching else {"daysPerPoll": 7, "pollSeconds": 0.2}
     fields = {
-        "sinkLocation": str(folder),
+        "sinkLocation": demo.location,
         "rowsPerGroup": 50_000,
         "groupingIntervalSeconds": 1,
         "historyUntil": "2013-11-30",

@@ -13,12 +13,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from arcane_framework import BackfillState, Position
-from examples.demo import FOLDER, Demo, missing_package, say, tell_missing
+from arcane_framework import ArcaneError, BackfillState, Position
+from examples.demo import Demo, add_options, missing_package, say, tell_missing
 from examples.rest_flights_api import CLIENT
 
 KIND = "RestApiPagedDynamicAuth"
@@ -42,8 +41,9 @@ ROW = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m examples.rest_flights", description="The demo of the REST source.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the Parquet files go")
-    demo = Demo("examples.rest_flights", "demo-rest", "rest-flights", parser.parse_args(arguments).folder)
+    add_options(parser)
+    given = parser.parse_args(arguments)
+    demo = Demo("examples.rest_flights", "demo-rest", "rest-flights", given.folder, given.sink)
     if missing := missing_package():
         return tell_missing(demo.target, missing)
     try:
@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"\nStopped. {demo.start_again()} goes on from there.")
         return 0
+    except ArcaneError as error:
+        say(f"The demo cannot go on: {error}")
+        return 1
 
 
 def run(demo: Demo, url: str) -> int:
@@ -59,7 +62,7 @@ def run(demo: Demo, url: str) -> int:
     prepare(demo)
     spec = demo.folder / "rest-flights.json"
     demo.folder.mkdir(parents=True, exist_ok=True)
-    spec.write_text(json.dumps(make_spec(url, demo.folder), indent=2) + "\n")
+    spec.write_text(json.dumps(make_spec(url, demo.location), indent=2) + "\n")
     say(f"\nThe API serves all flights of 2013 at {url}/flights, in pages, to those who have a token.")
     say(f"How it is read is in {spec} and in the variables {', '.join(demo.secrets)}.")
     ended = demo.run(KIND, "--spec", str(spec), "--stream-id", demo.stream_id, "--backfill")
@@ -75,10 +78,10 @@ def prepare(demo: Demo) -> None:
     """Say where an earlier demo has stopped; one that has come to its end is removed."""
     position = demo.state.position()
     if position.backfill is not None and position.backfill.state is BackfillState.COMPLETED:
-        say(f"The demo in {demo.folder} has come to its end before: starting from nothing.")
-        demo.remove()
+        say(f"The demo in {demo.location} has come to its end before: starting from nothing.")
+        demo.lake.remove()
     elif position != Position():
-        say(f"Going on where the demo in {demo.folder} has stopped.")
+        say(f"Going on where the demo in {demo.location} has stopped.")
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def secrets(url: str) -> dict[str, str]:
     }
 
 
-def make_spec(url: str, folder: Path) -> dict[str, Any]:
+def make_spec(url: str, location: str) -> dict[str, Any]:
     """The stream's spec. It asks faster than the API allows, to see what happens then."""
     date = {"formatString": "yyyy-MM-ddTHH:mm:ssZ"}
     return {
@@ -128,7 +131,7 @@ def make_spec(url: str, folder: Path) -> dict[str, Any]:
         "internalRateLimitCount": 8,
         "internalRateLimitInterval": 1,
         "sinkFormat": "parquet",
-        "sinkLocation": str(folder),
+        "sinkLocation": location,
         "rowsPerGroup": 50_000,
         "groupingIntervalSeconds": 1,
     }

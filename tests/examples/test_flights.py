@@ -22,9 +22,10 @@ import pytest
 from arcane_framework import BackfillState, Batch
 from arcane_framework.commits import StreamState
 from arcane_framework.storage import LocalStorage
-from examples.demo import command_name, one_liners
+from examples.demo import command_name, python_line
 from examples.flights_data import LAST_DAY, NEW_YEARS_EVE, flights_between, read_blocks
 from examples.flights_plugin import FlightsContext, FlightsSource
+from examples.lakes import Lake
 from tests.examples.flights_check import differences
 
 ROOT = Path(__file__).parents[2]
@@ -145,8 +146,8 @@ def test_the_one_liners_read_folders_of_batch_dates_too(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         pq.write_table(pa.table({"id": [1]}), tmp_path / folder / "part-1.parquet")
     (tmp_path / "backfill" / "abc.COMPLETED").write_bytes(b"\0")
-    for line in one_liners(f"{tmp_path}/[bd]*/**/part-*.parquet"):
-        arguments = shlex.split(line)[1:]
+    for code in Lake(str(tmp_path.parent), tmp_path.name).one_liners():
+        arguments = shlex.split(python_line(code))[1:]
         assert subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout == "2\n"
 
 
