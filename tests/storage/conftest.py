@@ -46,7 +46,7 @@ def mount(*arguments: str) -> None:
 @pytest.fixture
 def proxy(azurite: Any) -> Iterator[Any]:
     """A proxy in front of the Azure emulator."""
-    from tests.storage.azure_proxy import fault_proxy
+    from tests.storage.fault_proxy import fault_proxy
 
     with fault_proxy(azurite.url) as proxy:
         yield proxy

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from arcane_framework._core.clock import SystemClock
 from arcane_framework.storage.s3 import S3Storage
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
+from tests.storage.operations import s3_operation
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -109,6 +110,14 @@ class S3Server:
         for key in keys:
             backend.put_object(bucket, key, b"")
 
+    def drop(self, bucket: str) -> None:
+        """Remove a bucket with all that is in it, past the protocol."""
+        from moto.s3.models import s3_backends
+
+        with self.lock:
+            for backend in s3_backends.values():
+                backend["aws"].buckets.pop(bucket, None)
+
     @contextmanager
     def counted(self) -> Iterator[list[str]]:
         """The operations that are asked for meanwhile."""
@@ -162,20 +171,7 @@ class S3Server:
 
 def operation_of(environ: Environ) -> str:
     """The API's name of a request."""
-    method, query = environ["REQUEST_METHOD"], parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
-    on_object = environ["PATH_INFO"].strip("/").count("/") > 0
-    if method == "GET" and not on_object:
-        return "ListMultipartUploads" if "uploads" in query else "ListObjectsV2"
-    if method == "POST" and "uploads" in query:
-        return "CreateMultipartUpload"
-    names = {
-        "PUT": "UploadPart" if "uploadId" in query else "PutObject" if on_object else "CreateBucket",
-        "GET": "ListParts" if "uploadId" in query else "GetObject",
-        "HEAD": "HeadObject" if on_object else "HeadBucket",
-        "DELETE": "AbortMultipartUpload" if "uploadId" in query else "DeleteObject",
-        "POST": "CompleteMultipartUpload" if on_object else "DeleteObjects",
-    }
-    return names[method]
+    return s3_operation(environ["REQUEST_METHOD"], f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}")
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from azure.storage.blob import ContainerClient
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError, TransientStreamError
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from arcane_framework.storage.azure_upload import BLOCKS_IN_MEMORY, BlockUpload
-from tests.storage.azure_proxy import FaultProxy
 from tests.storage.azurite import Azurite
+from tests.storage.fault_proxy import FaultProxy
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from arcane_framework.hosting.logging import capture_library_logs, make_logger
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from arcane_framework.storage.azure_location import open_azure
 from arcane_framework.storage.azure_settings import AzureSettings
-from tests.storage.azure_proxy import fault_proxy
 from tests.storage.azurite import ACCOUNT, Azurite
+from tests.storage.fault_proxy import fault_proxy
 
 NOW = datetime.now(UTC)
 

@@ -7,8 +7,9 @@ from azure.storage.blob import ContainerClient
 
 from arcane_framework._core.errors import OutcomeUnknownError, TransientStreamError
 from arcane_framework.storage.azure_blob import AzureBlobStorage
-from tests.storage.azure_proxy import Fault, FaultProxy, fault_proxy
 from tests.storage.azurite import Azurite
+from tests.storage.fault_proxy import FaultProxy, fault_proxy
+from tests.storage.fault_rules import Fault
 
 
 @pytest.fixture

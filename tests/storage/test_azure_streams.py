@@ -35,8 +35,9 @@ from arcane_framework.sinks.part_sink import PartSink
 from arcane_framework.storage.azure_blob import AzureBlobStorage
 from arcane_framework.testing.virtual_clock import VirtualClock
 from tests.core.graphs import NUMBERS, Script, numbers
-from tests.storage.azure_proxy import Fault, FaultProxy
 from tests.storage.azurite import Azurite
+from tests.storage.fault_proxy import FaultProxy
+from tests.storage.fault_rules import Fault
 
 SINKS: list[type[PartSink]] = [ParquetSink, JsonLinesSink]
 HASH = schema_hash(NUMBERS)
