@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from tests.proof.faults import Fault
+from tests.proof.stores import LOCAL, Store
 
 WatermarkJson = Mapping[str, Any]
 """A source's watermark, as the log holds it."""
@@ -84,20 +84,33 @@ class Cell(ABC):
         file_format: Of the parts.
         settings: Of the spec, above the cell's own.
         label: What is special about it.
+        store: Where it writes to.
     """
 
     plugin: ClassVar[str]
     """As the command line takes it."""
+    source: ClassVar[str]
+    """What it reads, for people."""
     backfilling: bool
     file_format: str
     settings: Mapping[str, object] = field(default_factory=dict)
     label: str = ""
+    store: Store = LOCAL
 
     @property
     def name(self) -> str:
         """For people."""
-        file_format = {"parquet": "Parquet", "json": "JSON lines"}[self.file_format]
-        return f"{'backfill' if self.backfilling else 'stream'}, {file_format}{self.label}"
+        return f"{'backfill' if self.backfilling else 'stream'}, {self.format_name}{self.label}"
+
+    @property
+    def format_name(self) -> str:
+        """The parts' format, for people."""
+        return {"parquet": "Parquet", "json": "JSON lines"}[self.file_format]
+
+    @property
+    def folder(self) -> str:
+        """The folder of the parts."""
+        return "backfill" if self.backfilling else "data"
 
     @property
     @abstractmethod
@@ -120,7 +133,7 @@ class Cell(ABC):
         return "Proof"
 
     @abstractmethod
-    def spec(self, folder: Path) -> dict[str, object]:
+    def spec(self, location: str) -> dict[str, object]:
         """The stream's spec."""
 
     @abstractmethod
@@ -136,5 +149,5 @@ class Cell(ABC):
         return NoWitness()
 
     def more_points(self) -> list[Fault]:
-        """Where runners can be frozen beside the calls of the disk."""
+        """Where runners can be frozen beside the calls of the store."""
         return []

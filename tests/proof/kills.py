@@ -28,7 +28,7 @@ def nothing_before(trial: Trial) -> None:
 
 def a_completed_backfill_before(trial: Trial) -> None:
     """The stream has a complete backfill, and the one to come has another id."""
-    trial.expect_code(trial.run(backfill_id=FIRST), {0}, "the backfill before")
+    trial.complete("the backfill before", backfill_id=FIRST)
 
 
 def at_points(
@@ -44,7 +44,7 @@ def at_points(
     for place, point in zip(folders(folder), points, strict=False):
         trial = Trial(place, cell, f"killed {point.when} call {point.nth} {point.operation}", red_control)
         prepare(trial)
-        trial.counts["kills"] += trial.run(point, backfill_id=backfill_id).killed
+        trial.kill_at(point, backfill_id=backfill_id)
         trial.check("after the kill")
         trial.finish(backfill_id)
         outcome.add(trial)
@@ -64,6 +64,7 @@ def at_random_times(folder: Path, cell: Cell, kills: int, seed: int, red_control
         runner = trial.start()
         time.sleep(moment)
         trial.kill(runner)
+        trial.counts["at random"] += trial.counts["kills"]
         trial.check("after the kill")
         trial.finish()
         outcome.add(trial)
@@ -77,7 +78,7 @@ def three_times(folder: Path, cell: Cell, trials: int, calls: int, seed: int) ->
         points = [Fault(dice.randrange(calls), dice.choice(["before", "after"])) for _ in range(3)]
         trial = Trial(place, cell, f"killed at {[point.nth for point in points]}")
         for point in points:
-            trial.counts["kills"] += trial.run(point).killed
+            trial.kill_at(point)
             trial.check(f"after the kill at {point.nth}")
         trial.finish()
         outcome.add(trial)
@@ -181,6 +182,8 @@ def _run_length(folder: Path, cell: Cell) -> float:
     lengths = []
     for place in _take(folders(folder), 3):
         began = time.monotonic()
-        Trial(place, cell, "clean run").run()
+        trial = Trial(place, cell, "clean run")
+        trial.run()
         lengths.append(time.monotonic() - began)
+        trial.stage.place.remove()
     return sorted(lengths)[1]

@@ -5,43 +5,23 @@ It works on a snapshot, path to content, so that a real folder and a disk model 
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.proof.cells import Expected
+from tests.proof.snapshots import LOG, NOTHING, STAGE, Snapshot, log_texts
 
-Snapshot = Mapping[str, bytes]
-
-_LOG_ENTRY = re.compile(r"_arcane/log/(\d{20})\.json")
-_STAGE = "_arcane/stage/"
 _TOKEN = re.compile(r"backfill/[0-9a-z]{7}\.COMPLETED")
+_HINT = "_arcane/checkpoint.json"
+"""Says where the newest checkpoint may be; nothing depends on it."""
 _UNREADABLE = -1
 _SCHEMA_FILE = re.compile(r"schema/schema-.*-[0-9a-z]{7}\.parquet")
-
-
-def take(folder: Path) -> Snapshot:
-    """The files below `folder`; nothing may be running on it."""
-    return {
-        os.path.relpath(os.path.join(parent, name), folder): Path(parent, name).read_bytes()
-        for parent, _, names in os.walk(folder)
-        for name in names
-    }
-
-
-def newest_position(folder: Path) -> dict[str, Any]:
-    """The newest log entry's position; runners may be busy in the folder."""
-    entries = folder / "_arcane" / "log"
-    names = sorted(name for name in os.listdir(entries) if name.endswith(".json")) if entries.exists() else []
-    nothing = {"stream": None, "backfill": None}
-    return json.loads((entries / names[-1]).read_bytes())["position"] if names else nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +45,14 @@ class Lake:
     def __init__(self, snapshot: Snapshot, expected: Expected) -> None:
         self._snapshot = snapshot
         self._expected = expected
-        names = sorted(name for name in snapshot if _LOG_ENTRY.fullmatch(name))
-        self._entry_names = names
-        self.entries: list[dict[str, Any]] = [json.loads(snapshot[name]) for name in names]
+        self._log = log_texts(snapshot)
+        self.entries: list[dict[str, Any]] = [json.loads(text) for text in self._log.values()]
 
     @property
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Mapping[str, Any]:
         """The newest entry's position."""
-        return self.entries[-1]["position"] if self.entries else {"stream": None, "backfill": None}
+        position: Mapping[str, Any] = self.entries[-1]["position"] if self.entries else NOTHING
+        return position
 
     @property
     def backfill_completed(self) -> bool:
@@ -88,7 +68,7 @@ class Lake:
     @property
     def staged(self) -> list[str]:
         """What lies in the staging area."""
-        return sorted(name for name in self._snapshot if name.startswith(_STAGE))
+        return sorted(name for name in self._snapshot if name.startswith(STAGE))
 
     def problems(self) -> list[str]:
         """What must not be at any instant."""
@@ -115,14 +95,14 @@ class Lake:
 
     def _log_problems(self) -> Iterator[str]:
         previous = ""
-        for number, (name, entry) in enumerate(zip(self._entry_names, self.entries, strict=True), start=1):
-            if name != f"_arcane/log/{number:020}.json" or entry["seq"] != number:
-                yield f"the log has {name} (seq {entry['seq']}) where {number} should be"
+        for number, ((named, text), entry) in enumerate(zip(self._log.items(), self.entries, strict=True), start=1):
+            if named != number or entry["seq"] != number:
+                yield f"the log has {named} (seq {entry['seq']}) where {number} should be"
             if entry["previous"] != previous:
-                yield f"{name} does not follow from the entry before it"
+                yield f"entry {named} does not follow from the entry before it"
             if entry["rows_in"] != sum(part["rows"] for part in entry["parts"]):
-                yield f"{name}: rows in are not rows in parts"
-            previous = hashlib.sha256(self._snapshot[name]).hexdigest()
+                yield f"entry {named}: rows in are not rows in parts"
+            previous = hashlib.sha256(text).hexdigest()
 
     @cached_property
     def _since(self) -> int:
@@ -135,7 +115,7 @@ class Lake:
                 entry["seq"],
                 part["kind"],
                 part["path"],
-                _STAGE + part["handle"]["stage"],
+                STAGE + _staged_key(part["handle"]),
                 part["bytes"],
                 part["sha256"],
                 part["rows"],
@@ -198,7 +178,7 @@ class Lake:
                     yield f"{name} is visible and not what was committed"
                 elif part.kind == "data" and len(_ids(name, content)) != part.rows:
                     yield f"{name} has {len(_ids(name, content))} rows and should have {part.rows}"
-            elif not name.startswith(("_arcane/log/", _STAGE)) and not _SCHEMA_FILE.fullmatch(name):
+            elif not name.startswith((LOG, STAGE)) and name != _HINT and not _SCHEMA_FILE.fullmatch(name):
                 yield f"{name} has no business in the folder"
             elif _SCHEMA_FILE.fullmatch(name):
                 pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
@@ -223,6 +203,11 @@ class Lake:
         # Also between the begin of a new backfill and the removal of its predecessor's token.
         if self.visible_ids("backfill") != self._expected.backfilled():
             yield "the completion token is visible and the backfill is not complete"
+
+
+def _staged_key(handle: Mapping[str, Any]) -> str:
+    """What is staged is known by: a nonce on Azure, the upload's id on S3, a file's name on a disk."""
+    return str(handle.get("nonce") or handle.get("upload") or handle["stage"])
 
 
 def _ids(name: str, content: bytes) -> list[int]:

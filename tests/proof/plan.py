@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.proof import kills, power_cuts, rest_plan, zombies
+from tests.proof import cloud_plan, kills, power_cuts, rest_plan, zombies
 from tests.proof.faults import Fault
 from tests.proof.job import Job
 from tests.proof.power_cut import PowerCutDisk
@@ -33,6 +33,7 @@ class Size:
         outcomes: States of the disk after each cut.
         red: Faults for each red control, roughly.
         rest: The same of streams that read an API.
+        cloud: The same of streams that write to S3 and Azure Blob.
     """
 
     points: int | None
@@ -45,6 +46,7 @@ class Size:
     outcomes: int
     red: int
     rest: rest_plan.RestSize
+    cloud: cloud_plan.CloudSize
 
 
 FULL = Size(
@@ -58,6 +60,7 @@ FULL = Size(
     outcomes=2,
     red=60,
     rest=rest_plan.FULL,
+    cloud=cloud_plan.FULL,
 )
 QUICK = Size(
     points=20,
@@ -70,6 +73,7 @@ QUICK = Size(
     outcomes=1,
     red=12,
     rest=rest_plan.QUICK,
+    cloud=cloud_plan.QUICK,
 )
 
 
@@ -87,6 +91,7 @@ def jobs(size: Size, folder: Path) -> Iterator[Job]:
         yield from _at_any_time(size, cell)
         yield Job("three writers", cell, partial(zombies.three_at_once, cell=cell, rounds=size.zombies, seed=SEED))
     yield from rest_plan.jobs(size.rest)
+    yield from cloud_plan.jobs(size.cloud)
 
 
 def _kills(size: Size, cell: TableCell, calls: list[str]) -> Iterator[Job]:

@@ -57,12 +57,12 @@ def _work(index: int, jobs: Sequence[Job], folder: Path, said: Callable[[str], N
         outcome = Outcome(Counter(errors=1), 1, [traceback.format_exc()])
     if job.red or not outcome.bad:
         shutil.rmtree(place, ignore_errors=True)
-    (folder / f"{index}.json").write_text(json.dumps([outcome.counts, outcome.bad, outcome.problems]))
+    (folder / f"{index}.json").write_text(json.dumps([outcome.counts, outcome.bad, outcome.problems, sorted(outcome.points)]))
     said(f"{job.section}, {job.cell.name}: {outcome.counts['trials']} trials, {outcome.bad} bad")
 
 
 def _read(file: Path) -> Outcome:
     if not file.exists():
         return Outcome(Counter(errors=1), 1, ["the worker died"])
-    counts, bad, problems = json.loads(file.read_text())
-    return Outcome(Counter(counts), bad, problems)
+    counts, bad, problems, points = json.loads(file.read_text())
+    return Outcome(Counter(counts), bad, problems, set(points))

@@ -18,9 +18,10 @@ from arcane_framework.sinks import JsonLinesSink, ParquetSink
 from arcane_framework.sinks.part_sink import PartSink
 from arcane_framework.storage.local import LocalStorage
 from tests.proof.kills import FIRST, SECOND
-from tests.proof.lake import Lake, Snapshot
+from tests.proof.lake import Lake
 from tests.proof.power_cut import PowerCut, PowerCutDisk
-from tests.proof.processes import STREAM_ID
+from tests.proof.snapshots import Snapshot
+from tests.proof.stores import STREAM_ID
 from tests.proof.table import SCHEMA, Table, change_set
 from tests.proof.table_cells import TableCell
 from tests.proof.trial import MAX_PROBLEMS, Outcome

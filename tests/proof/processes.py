@@ -20,12 +20,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from arcane_framework import run
-from tests.proof import rest_runner, runner
+from tests.proof import request_faults, rest_runner, runner
 from tests.proof.cells import Cell
 from tests.proof.faults import Fault
+from tests.proof.stores import STREAM_ID, Place
 from tests.proof.table import SCHEMA, change_set
 
-STREAM_ID = "orders"
 TIMEOUT = 60.0
 HASTY = 50
 """So much faster goes the time of runners whose waits are of no interest."""
@@ -98,22 +98,19 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a case plays: a folder for the lake and one for what the runners say.
+    """Where a case plays: a place for the lake and a file for what the runners say.
 
     Attributes:
         cell: How the stream is run.
-        folder: The sink's location.
+        folder: The trial's own.
+        place: The sink's.
         red_control: The mistake that all runners make; none if empty.
     """
 
     cell: Cell
     folder: Path
+    place: Place
     red_control: str = ""
-
-    @property
-    def stream_folder(self) -> Path:
-        """The stream's own folder."""
-        return self.folder / STREAM_ID
 
     def environment(
         self,
@@ -129,7 +126,7 @@ class Stage:
         """The environment of a runner, as an operator would set it, and the faults."""
         return {
             "PATH": os.environ.get("PATH", ""),
-            "STREAMCONTEXT__SPEC": json.dumps(self.cell.spec(self.folder)),
+            "STREAMCONTEXT__SPEC": json.dumps(self.cell.spec(self.place.location)),
             "STREAMCONTEXT__BACKFILL": str(backfilling).lower(),
             "STREAMCONTEXT__BACKFILL_ID": backfill_id if backfilling else "",
             "STREAMCONTEXT__STREAM_ID": STREAM_ID,
@@ -139,7 +136,10 @@ class Stage:
             runner.LOST_ANSWERS: lost_answers,
             runner.CALLS_FILE: str(calls_file or ""),
             runner.RED_CONTROL: self.red_control,
+            runner.STORE: self.cell.store.kind,
+            runner.BLOCK_DIGITS: "1",
             rest_runner.SPEED: str(HASTY if hasty else 1),
+            **self.place.variables,
             **self.cell.variables(runner_number),
         }
 
@@ -169,6 +169,7 @@ def warm_up() -> None:
     # Arrow loads pandas, where it is installed, at the first conversion.
     pa.RecordBatch.from_pylist([dict(row) for row in change_set(0)], SCHEMA)
     rest_runner.warm_up()
+    request_faults.warm_up()
     gc.collect()
     gc.freeze()
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from tests.proof.cells import Cell, WatermarkJson
@@ -70,6 +69,7 @@ class RestCell(Cell):
     """
 
     plugin: ClassVar[str] = "tests.proof.rest_runner:host"
+    source: ClassVar[str] = "REST paged"
     pager: Pager = "COUNTER"
     page_seconds: float = 0.0
     api: RunningApi | None = None
@@ -126,7 +126,7 @@ class RestCell(Cell):
         assert self.api is not None
         return self.api
 
-    def spec(self, folder: Path) -> dict[str, object]:
+    def spec(self, location: str) -> dict[str, object]:
         query = f"from=@from&to=@to&{_PARAMETERS[self.pager]}=@page"
         return {
             "urlTemplate": f"{self.server.url}/{_PATHS[self.pager]}?{query}",
@@ -144,7 +144,7 @@ class RestCell(Cell):
             "internalRateLimitCount": 1000,
             "internalRateLimitInterval": "PT0.1S",
             "apiSchemaEncoded": encoded_schema(),
-            "sinkLocation": str(folder),
+            "sinkLocation": location,
             "sinkFormat": self.file_format,
             "rowsPerGroup": 3 if self.file_format == "parquet" else 9,
             "groupingIntervalSeconds": 3600,

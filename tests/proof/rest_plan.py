@@ -169,11 +169,11 @@ def _job(section: str, cell: RestCell, run: Callable[..., Outcome], *, red: bool
 
 
 def _with_server(run: Callable[..., Outcome], cell: RestCell, arguments: dict[str, object], folder: Path) -> Outcome:
-    return run(folder, cell=replace(cell, api=_server_of(os.getpid())[0]), **arguments)
+    return run(folder, cell=replace(cell, api=server_of(os.getpid())[0]), **arguments)
 
 
 @cache
-def _server_of(pid: int) -> tuple[RunningApi, ExitStack]:
+def server_of(pid: int) -> tuple[RunningApi, ExitStack]:
     """The server of a worker process, which all of its jobs share and which ends with it."""
     stack = ExitStack()
     with TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from arcane_framework import (
@@ -21,17 +22,21 @@ from arcane_framework import (
     Watermark,
     to_sink,
 )
+from arcane_framework.commits import layout
 from arcane_framework.hosting import StreamHost
 from arcane_framework.sinks import JsonLinesSink, ParquetSink
 from arcane_framework.storage.local import LocalStorage
 from tests.proof import red_controls
 from tests.proof.faults import FaultyDisk, LostAnswers, read_fault
+from tests.proof.request_faults import RequestFaults, hurried
 from tests.proof.table import SCHEMA, Table
 
 FAULT = "PROOF_FAULT"
 CALLS_FILE = "PROOF_CALLS_FILE"
 LOST_ANSWERS = "PROOF_LOST_ANSWERS"
 RED_CONTROL = "PROOF_RED_CONTROL"
+STORE = "PROOF_STORE"
+BLOCK_DIGITS = "PROOF_BLOCK_DIGITS"
 
 
 class ProofContext(SinkContext):
@@ -112,7 +117,20 @@ class ProofStream(StreamGraphBuilder[ProofContext]):
 def with_faults(services: Services) -> Services:
     """The services of a run, with the faults that the environment asks for."""
     red_controls.apply(os.environ.get(RED_CONTROL, ""))
-    return replace(services, storage=_open_storage)
+    _make_blocks_short()
+    kind, text = os.environ.get(STORE), os.environ.get(FAULT)
+    if not kind:
+        return replace(services, storage=_open_storage)
+    fault = read_fault(text) if text else None
+    RequestFaults(kind, fault, os.environ.get(CALLS_FILE) or None).install()
+    return replace(services, storage=partial(hurried, services))
+
+
+def _make_blocks_short() -> None:
+    """So short that every trial sees the log's checkpoints."""
+    digits = os.environ.get(BLOCK_DIGITS)
+    if digits and hasattr(layout, "BLOCK_DIGITS"):
+        layout.BLOCK_DIGITS = int(digits)
 
 
 def _open_storage(location: str) -> Storage:

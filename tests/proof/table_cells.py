@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Self
 
 from tests.proof.cells import Cell, WatermarkJson
@@ -37,6 +36,7 @@ class TableCell(Cell):
     """A stream that reads the table."""
 
     plugin: ClassVar[str] = "tests.proof.runner:host"
+    source: ClassVar[str] = "keyset with ties"
 
     @property
     def expected(self) -> ExpectedSets:
@@ -50,9 +50,9 @@ class TableCell(Cell):
     def garbage(self) -> Sequence[int]:
         return range(6, 9)
 
-    def spec(self, folder: Path) -> dict[str, object]:
+    def spec(self, location: str) -> dict[str, object]:
         return {
-            "sinkLocation": str(folder),
+            "sinkLocation": location,
             "fileFormat": self.file_format,
             "rowsPerGroup": 3,
             "groupsPerFile": 1,

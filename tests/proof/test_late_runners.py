@@ -17,7 +17,7 @@ from arcane_framework.storage.staging_area import Segments
 from tests.proof.lake import Lake
 from tests.proof.power_cut import PowerCutDisk
 from tests.proof.power_cuts import Delivery, NoLog, snapshot
-from tests.proof.processes import STREAM_ID
+from tests.proof.stores import STREAM_ID
 from tests.proof.table_cells import CELLS
 
 BACKFILL = CELLS[0]

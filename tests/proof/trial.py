@@ -2,6 +2,7 @@
 
 import signal
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from arcane_framework.commits import StreamState
-from arcane_framework.storage.local import LocalStorage
-from tests.proof import lake
 from tests.proof.cells import Cell, Start
 from tests.proof.faults import Fault
 from tests.proof.lake import Lake
 from tests.proof.processes import Exit, Runner, Stage, must_have_no_threads
 
 MAX_PROBLEMS = 20
+MAX_RESTARTS = 6
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Outcome:
 
     Attributes:
         counts: What happened how often.
+        points: Where runners were killed, each place once.
         bad: Trials with a problem.
         problems: The first ones, in words.
     """
@@ -32,12 +33,15 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     problems: list[str] = field(default_factory=list)
+    points: set[str] = field(default_factory=set)
 
     def add(self, trial: "Trial") -> None:
         """Take note of a trial that is over."""
         self.counts["trials"] += 1
         self.counts += trial.counts
+        self.points |= trial.points
         self.bad += bool(trial.problems)
+        trial.stage.place.remove()
         self.problems = [*self.problems, *(f"{trial.title}: {text}" for text in trial.problems)][:MAX_PROBLEMS]
 
 
@@ -49,17 +53,19 @@ class Trial:
         stage: Where it plays.
         problems: What was wrong so far.
         counts: What happened how often.
+        points: Where runners were killed.
     """
 
     def __init__(self, folder: Path, cell: Cell, title: str, red_control: str = "", *, hasty: bool = False) -> None:
         self.title = f"{cell.name}: {title}"
-        self.stage = Stage(cell, folder, red_control)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.stage = Stage(cell, folder, cell.store.place(folder, zlib.crc32(self.title.encode())), red_control)
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self._runners = 0
         self._hasty = hasty
         self._witness = cell.witness()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.points: set[str] = set()
         must_have_no_threads()
 
     def start(self, fault: Fault | None = None, **environment: Any) -> Runner:
@@ -70,6 +76,22 @@ class Trial:
     def run(self, fault: Fault | None = None, **environment: Any) -> Exit:
         """Run a runner to its end, whatever that is."""
         return self.start(fault, **environment).wait()
+
+    def complete(self, who: str, **environment: Any) -> None:
+        """Run to the end; where requests may fail, as an operator would: again, a few times."""
+        ended = self.run(**environment)
+        for _ in range(MAX_RESTARTS):
+            if ended.code not in self.stage.cell.store.tolerated:
+                break
+            self.counts["restarts"] += 1
+            ended = self.run(**environment)
+        self.expect(ended.code == 0, f"{who} ended with {ended.code} instead of [0]")
+
+    def kill_at(self, fault: Fault, **environment: Any) -> None:
+        """Run a runner that kills itself, if it gets there."""
+        if self.run(fault, **environment).killed:
+            self.counts["kills"] += 1
+            self.points.add(fault.to_json())
 
     def kill(self, runner: Runner) -> None:
         """Kill a runner from outside; nothing if it has ended."""
@@ -90,7 +112,7 @@ class Trial:
         """A new runner's environment; tells the witness."""
         self._runners += 1
         backfill = self.stage.cell.backfilling if backfilling is None else backfilling
-        position = lake.newest_position(self.stage.stream_folder)
+        position = self.stage.place.newest_position()
         self._witness.started(Start(self._runners, backfill, backfill_id, position, undisturbed))
         return self.stage.environment(
             backfilling=backfill, backfill_id=backfill_id, runner_number=self._runners, hasty=self._hasty, **more
@@ -98,7 +120,7 @@ class Trial:
 
     def look(self) -> Lake:
         """The folder as it is; nothing may be running on it."""
-        return Lake(lake.take(self.stage.stream_folder), self.stage.cell.expected)
+        return Lake(self.stage.place.snapshot(), self.stage.cell.expected)
 
     def check(self, when: str) -> Lake:
         """Judge the folder as it is."""
@@ -111,19 +133,21 @@ class Trial:
 
     def expect_code(self, ended: Exit, allowed: set[int], who: str) -> None:
         """Take note when a runner has ended with another code."""
+        allowed = allowed | self.stage.cell.store.tolerated
         self.expect(ended.code in allowed, f"{who} ended with {ended.code} instead of {sorted(allowed)}")
 
     def finish(self, backfill_id: str = "first") -> None:
         """Run to the end without faults, then once more, and judge both."""
-        backfilling = self.stage.cell.backfilling
-        self.expect_code(self.run(backfill_id=backfill_id, undisturbed=True), {0}, "the recovery")
+        backfilling, store, place = self.stage.cell.backfilling, self.stage.cell.store, self.stage.place
+        self.complete("the recovery", backfill_id=backfill_id, undisturbed=not store.tolerated)
         self._judge("after the recovery", lambda seen: seen.end_problems(backfill=backfilling, stream=not backfilling))
+        place.set_faults(on=False)
         # A backfill is followed by a stream, a stream by one that finds nothing new.
         self.expect_code(self.run(backfilling=False, undisturbed=True), {0}, "the next start")
         seen = self._judge("in the end", lambda seen: seen.end_problems(backfill=backfilling, stream=True))
-        self.expect(not seen.staged, f"left in the staging area: {seen.staged[:3]}")
+        self.expect(store.keeps_abandoned or not seen.staged, f"left in the staging area: {seen.staged[:3]}")
         self.problems += self._witness.problems()
-        state = StreamState(LocalStorage(self.stage.stream_folder))
+        state = StreamState(place.storage())
         self._guarded("verify", lambda: [f"{found.path} {found.text}" for found in state.verify()])
 
     def _judge(self, when: str, problems: Callable[[Lake], list[str]]) -> Lake:
@@ -139,13 +163,15 @@ class Trial:
 
 
 def clean_calls(folder: Path, cell: Cell, prepare: Callable[[Trial], Any], **environment: Any) -> list[str]:
-    """The file system calls of a clean run, each as its name and path."""
+    """The calls of a clean run to the store, each as its name and path."""
     trial = Trial(folder, cell, "clean run")
     prepare(trial)
+    trial.stage.place.set_faults(on=False)
     calls = folder.with_suffix(".calls")
     ended = trial.run(calls_file=calls, **environment)
     assert ended.code == 0, (ended, trial.stage.log_file.read_text()[-4000:])
     assert not trial.problems, trial.problems
+    trial.stage.place.remove()
     return calls.read_text().splitlines()
 
 

@@ -17,9 +17,9 @@ FENCED = {2}
 FENCED_OR_DONE = {0, 2}
 
 
-def _staged(nth: int, action: Action) -> Fault:
+def _staged(cell: Cell, nth: int, action: Action) -> Fault:
     """When a runner has begun to stage its n-th part."""
-    return Fault(nth, "after", action, operation="create_file", path="stage/part-")
+    return cell.store.at("staging", nth, "after", action)
 
 
 class _Frozen:
@@ -61,7 +61,7 @@ def anywhere(folder: Path, cell: Cell, points: list[Fault], seed: int, red_contr
         first = _Frozen(trial, point)
         successor_id = SECOND if number % 3 == 2 else FIRST
         if number % 3 == 0:
-            trial.expect_code(trial.run(backfill_id=successor_id), {0}, "the successor")
+            trial.complete("the successor", backfill_id=successor_id)
             trial.check("after the successor")
             first.go_on(first.allowed, "the zombie")
         else:
@@ -83,17 +83,17 @@ def collecting_garbage(folder: Path, cell: Cell, trials: int, seed: int) -> Outc
     dice, outcome = random.Random(seed), Outcome()
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen in the garbage collection, {number}")
-        trial.run(_staged(dice.choice(cell.garbage), "kill"))
+        trial.run(_staged(cell, dice.choice(cell.garbage), "kill"))
         garbage = len(trial.check("after the kill").staged)
         trial.expect(garbage >= 2, "there is no garbage to collect")
         nth = dice.randrange(max(1, garbage))
-        zombie = _Frozen(trial, Fault(nth, action="stop", operation="remove", path="stage/part-"))
+        zombie = _Frozen(trial, cell.store.at("collecting", nth, action="stop"))
         trial.expect(zombie.frozen, "the zombie did not collect garbage")
         if number % 2:
-            trial.expect_code(trial.run(), {0}, "the successor")
+            trial.complete("the successor")
             zombie.go_on(FENCED, "the zombie")
         else:
-            successor = _Frozen(trial, _staged(dice.randrange(1, 5), "stop"))
+            successor = _Frozen(trial, _staged(cell, dice.randrange(1, 5), "stop"))
             trial.expect(successor.frozen and bool(successor.seen.staged), "the successor has staged nothing")
             zombie.go_on(FENCED, "the zombie")
             trial.expect(trial.look().staged == successor.seen.staged, "the zombie removed what its successor staged")
@@ -106,13 +106,15 @@ def collecting_garbage(folder: Path, cell: Cell, trials: int, seed: int) -> Outc
 def between_commit_and_publish(folder: Path, cell: Cell, trials: int, seed: int) -> Outcome:
     """Frozen when a commit is in the log and a part of it not yet visible."""
     dice, outcome = random.Random(seed), Outcome()
-    path = "backfill/part-" if cell.backfilling else "data/part-"
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen before a publication, {number}")
-        zombie = _Frozen(trial, Fault(dice.randrange(cell.published), action="stop", operation="rename", path=path))
+        zombie = _Frozen(
+            trial,
+            cell.store.at("publishing", dice.randrange(cell.published), action="stop", path=f"{cell.folder}/part-"),
+        )
         trial.expect(zombie.frozen, "the zombie was not frozen")
         successor_id = SECOND if number % 2 else FIRST
-        trial.expect_code(trial.run(backfill_id=successor_id), {0}, "the successor")
+        trial.complete("the successor", backfill_id=successor_id)
         zombie.go_on(zombie.allowed, "the zombie")
         trial.finish(successor_id)
         outcome.add(trial)
@@ -124,10 +126,9 @@ def before_the_token(folder: Path, cell: Cell, trials: int, seed: int) -> Outcom
     dice, outcome = random.Random(seed), Outcome()
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen before the token, {number}")
-        operation = ("rename", "create_file", "status")[number % 3]
-        zombie = _Frozen(trial, Fault(0, action="stop", operation=operation, path=".COMPLETED"))
+        zombie = _Frozen(trial, cell.store.at("token", number, action="stop"))
         trial.expect(zombie.frozen and not zombie.seen.token_is_visible, "the token is visible too early")
-        successor = _Frozen(trial, _staged(dice.randrange(1, cell.published), "stop"), SECOND)
+        successor = _Frozen(trial, _staged(cell, dice.randrange(1, cell.published), "stop"), SECOND)
         trial.expect(successor.claimed and not successor.seen.token_is_visible, "a token is visible in a new backfill")
         zombie.go_on(FENCED, "the zombie")
         trial.expect(not trial.look().token_is_visible, "the zombie has written its token into a new backfill")
@@ -142,12 +143,12 @@ def removing_an_old_backfill(folder: Path, cell: Cell, trials: int, seed: int) -
     dice, outcome = random.Random(seed), Outcome()
     for number, place in zip(range(trials), folders(folder), strict=False):
         trial = Trial(place, cell, f"frozen while it removes an old backfill, {number}")
-        trial.expect_code(trial.run(backfill_id=FIRST), {0}, "the old backfill")
+        trial.complete("the old backfill", backfill_id=FIRST)
         nth = 0 if number % 2 else dice.randrange(1, cell.published + 1)
-        zombie = _Frozen(trial, Fault(nth, action="stop", operation="remove", path="/backfill/"), SECOND)
+        zombie = _Frozen(trial, cell.store.at("removing", nth, action="stop"), SECOND)
         trial.expect(zombie.frozen, "the zombie removed nothing")
         successor_id = SECOND if number % 4 < 2 else "third"
-        trial.expect_code(trial.run(backfill_id=successor_id), {0}, "the successor")
+        trial.complete("the successor", backfill_id=successor_id)
         zombie.go_on(FENCED, "the zombie")
         trial.finish(successor_id)
         outcome.add(trial)

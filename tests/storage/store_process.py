@@ -89,8 +89,8 @@ def serve_store(kind: Kind) -> Iterator[RunningStore]:
         RuntimeError: It does not start; the message says why.
     """
     command = [sys.executable, "-m", "tests.storage.store_process", kind]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], text=True, **pipes) as process:
+    place, pipe = Path(__file__).parents[2], subprocess.PIPE
+    with subprocess.Popen(command, cwd=place, text=True, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
