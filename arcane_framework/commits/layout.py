@@ -19,6 +19,7 @@ BLOCK_DIGITS = 2
 INDEX_DIGITS = 6
 
 _PART = re.compile(rf"part-(?P<seq>\d{{{SEQUENCE_DIGITS}}})-\d+-[0-9a-f]{{32}}-")
+_TOKEN = re.compile(r"[0-9a-z]+\.COMPLETED")
 _MANIFEST = re.compile(rf"{LOG}/(?P<seq>\d{{{SEQUENCE_DIGITS}}})\.json")
 _CHECKPOINT = re.compile(rf"{LOG}/(?P<last>\d{{{SEQUENCE_DIGITS}}})\.checkpoint\.json")
 
@@ -119,6 +120,11 @@ def checkpointed(name: str) -> Block | None:
 def completion_token(schema_hash: str) -> str:
     """The object that says that a backfill has completed."""
     return f"{BACKFILL}/{schema_hash}.COMPLETED"
+
+
+def is_completion_token(name: str) -> bool:
+    """Whether a name, with or without its folder, is that of a completion token."""
+    return _TOKEN.fullmatch(name.rsplit("/", 1)[-1]) is not None
 
 
 def schema_file(segment: str, schema_hash: str) -> str:

@@ -238,7 +238,15 @@ class CommitLog:
         # any more. A runner that was frozen here must not touch what its successor is staging.
         if self._storage.forgets_staged:
             return
+        nameless = []
         for staged in self._storage.staged():
             seq = layout.part_seq(staged.name)
             if seq is not None and seq <= claimed:
+                self._storage.abort(staged.handle)
+            elif seq is None and layout.is_completion_token(staged.name):
+                nameless.append(staged)
+        # On S3 a token whose runner was killed right after it began the upload has no name of its own yet. All that
+        # were there when they were listed are an earlier runner's, as long as nobody has claimed the stream since.
+        if nameless and self._stored(self.next_seq) is None:
+            for staged in nameless:
                 self._storage.abort(staged.handle)

@@ -1,13 +1,14 @@
 """The commit log: claims, fencing, lost answers, roll-forward, and what it refuses to guess."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from arcane_framework import FatalStreamError, FencedError, Position, StreamIdentity, TransientStreamError
 from arcane_framework._core.errors import OutcomeUnknownError
+from arcane_framework._core.storage import StagedObject
 from arcane_framework.commits import Part, StreamState
 from arcane_framework.commits.layout import manifest_name, part_name
 from arcane_framework.commits.log import CommitLog
@@ -100,6 +101,39 @@ def test_garbage_above_ones_own_claim_is_left_alone() -> None:
     opened(storage)
     opened(storage)
     assert len(list(storage.staged())) == 1
+
+
+class ReplacedInListing(MemoryStorage):
+    """Another runner claims the stream, and stages its token, while this one lists what is staged."""
+
+    claim: Callable[[], object] | None = None
+
+    def staged(self) -> Iterator[StagedObject]:
+        claim, self.claim = self.claim, None
+        if claim is not None:
+            claim()
+            token(self)
+        return super().staged()
+
+
+def token(storage: MemoryStorage) -> None:
+    upload = storage.stage("backfill/abcdefg.COMPLETED")
+    upload.write(b"\0")
+    upload.finish()
+
+
+def test_a_start_removes_a_token_that_was_staged_without_a_number() -> None:
+    storage = MemoryStorage("lake")
+    token(storage)
+    opened(storage)
+    assert list(storage.staged()) == []
+
+
+def test_a_start_leaves_such_a_token_alone_when_another_runner_may_have_staged_it() -> None:
+    storage = ReplacedInListing("lake")
+    storage.claim = log_of(storage).open
+    opened(storage)
+    assert [found.name for found in storage.staged()] == ["abcdefg.COMPLETED"]
 
 
 def test_an_older_runner_is_fenced_by_the_claim_of_a_newer_one() -> None:

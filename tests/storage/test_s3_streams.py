@@ -175,6 +175,14 @@ def test_a_restart_publishes_what_was_committed_and_removes_what_was_only_staged
     assert handles(storage) == [later.path.removeprefix("data/")]
 
 
+def test_a_restart_removes_a_token_whose_upload_had_just_begun(storage: S3Storage) -> None:
+    name = "backfill/abcdefg.COMPLETED"
+    storage._client.create_multipart_upload(**storage._target(name))
+    assert handles(storage) == ["abcdefg.COMPLETED"]
+    opened(storage)
+    assert handles(storage) == []
+
+
 def test_a_commit_whose_answer_was_lost_is_found_by_its_nonce(s3: S3Server, storage: S3Storage) -> None:
     log = opened(storage)
     part = staged(storage, log.next_seq)
