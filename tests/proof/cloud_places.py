@@ -8,6 +8,7 @@ import base64
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,20 +35,25 @@ class _CloudPlace(ABC):
         seed: Of the faults.
         rule: How the proxy behaves instead of the usual; see `RunningStore.set_faults`.
         name: Of the bucket or container.
+        injected: See `Place`.
     """
 
     server: RunningStore
     seed: int
     rule: Mapping[str, Any] | None
     name: str = ""
+    injected: int = 0
     _seen: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.set_faults(on=True)
+        # Those were an earlier trial's.
+        self.injected = 0
 
     def set_faults(self, *, on: bool) -> None:
         rule = self.rule or {"share": FAULT_SHARE}
-        self.server.set_faults(**(rule if on else {"share": 0.0}), seed=self.seed)
+        gone_wrong = self.server.set_faults(**(rule if on else {"share": 0.0}), seed=self.seed)
+        self.injected += sum(gone_wrong.values())
 
     def snapshot(self) -> Snapshot:
         self.server.wait_until_idle()
@@ -58,11 +64,11 @@ class _CloudPlace(ABC):
 
     def newest_position(self) -> Mapping[str, Any]:
         while True:
-            names = dict(self._listed("_arcane/log/"))
-            try:
-                return newest_position(names, lambda name: self._content(name, names[name]))
-            except FileNotFoundError:
-                continue  # There is a newer one by now.
+            with suppress(FileNotFoundError):  # When there is a newer one by now.
+                return self._newest_position(dict(self._listed("_arcane/log/")))
+
+    def _newest_position(self, etags: Mapping[str, str]) -> Mapping[str, Any]:
+        return newest_position(etags, lambda name: self._content(name, etags[name]))
 
     def _content(self, name: str, etag: str) -> bytes:
         key = (name, etag)

@@ -57,7 +57,9 @@ def _work(index: int, jobs: Sequence[Job], folder: Path, said: Callable[[str], N
         outcome = Outcome(Counter(errors=1), 1, [traceback.format_exc()])
     if job.red or not outcome.bad:
         shutil.rmtree(place, ignore_errors=True)
-    (folder / f"{index}.json").write_text(json.dumps([outcome.counts, outcome.bad, outcome.problems, sorted(outcome.points)]))
+    (folder / f"{index}.json").write_text(
+        json.dumps([outcome.counts, outcome.bad, outcome.problems, sorted(outcome.points)])
+    )
     said(f"{job.section}, {job.cell.name}: {outcome.counts['trials']} trials, {outcome.bad} bad")
 
 

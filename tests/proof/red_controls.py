@@ -28,6 +28,16 @@ def apply(name: str) -> None:
     }.get(name)
     if patch is not None:
         setattr(CommitLog, *patch)
+    if name == "no-probe":
+        _probe_nothing()
+
+
+def _probe_nothing() -> None:
+    from arcane_framework.storage.azure_blob import AzureBlobStorage
+    from arcane_framework.storage.s3 import S3Storage
+
+    for storage in (S3Storage, AzureBlobStorage):
+        storage.probe = lambda self: None  # type: ignore[method-assign]
 
 
 def _publish_and_then_append(

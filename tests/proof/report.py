@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.proof.job import Job
 from tests.proof.trial import Outcome
 
-FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts")
+FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts", "gone wrong")
 
 MINIMUMS = {
     "kill points": ("kills", 100),
@@ -29,6 +29,17 @@ MINIMUMS = {
 }
 """What the full run must reach, over all cells, so that its result means something."""
 
+GROUP_MINIMUMS = {
+    "kill points": ("kill points", 40),
+    "kills at random times": ("random kills", 80),
+    "zombies": ("zombies", 25),
+}
+"""What it must reach in each group of cells, where there is a section with this in its name."""
+
+
+Group = tuple[str, str, str]
+"""Store, format and source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -36,6 +47,7 @@ class Line:
 
     section: str
     cell: str
+    group: Group
     counts: Counter[str]
     bad: int
     red: bool
@@ -44,6 +56,38 @@ class Line:
     def holds(self) -> bool:
         """Whether it is as it should be: nothing bad, or, in a red control, something, and nothing broken."""
         return not self.counts["errors"] and (self.bad > 0) == self.red
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What was done to one store with one format and one source, red controls left out."""
+
+    points: set[str] = field(default_factory=set)
+    random_kills: int = 0
+    zombies: int = 0
+    requests: int = 0
+    violations: int = 0
+    sections: set[str] = field(default_factory=set)
+
+    def add(self, section: str, outcome: Outcome) -> None:
+        """Take note of a section."""
+        self.points |= outcome.points
+        self.random_kills += outcome.counts["at random"]
+        self.zombies += outcome.counts["frozen"]
+        self.requests += outcome.counts["gone wrong"]
+        self.violations += outcome.bad
+        self.sections.add(section)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """By their names in tables. Kill points are distinct ones."""
+        return {
+            "kill points": len(self.points),
+            "random kills": self.random_kills,
+            "zombies": self.zombies,
+            "requests gone wrong": self.requests,
+            "violations": self.violations,
+        }
 
 
 class Report:
@@ -57,12 +101,21 @@ class Report:
 
     def __init__(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], *, full: bool) -> None:
         merged: dict[tuple[str, str, bool], Outcome] = {}
+        groups: dict[tuple[str, str, bool], Group] = {}
+        self.coverage: dict[Group, Coverage] = {}
         for job, outcome in zip(jobs, outcomes, strict=True):
+            group = (job.cell.store.name, job.cell.format_name, job.cell.source)
+            groups[job.section, job.cell.name, job.red] = group
+            if not job.red:
+                self.coverage.setdefault(group, Coverage()).add(job.section, outcome)
             into = merged.setdefault((job.section, job.cell.name, job.red), Outcome())
             into.counts += outcome.counts
             into.bad += outcome.bad
             into.problems += outcome.problems
-        self.lines = [Line(section, cell, into.counts, into.bad, red) for (section, cell, red), into in merged.items()]
+        self.lines = [
+            Line(section, cell, groups[section, cell, red], into.counts, into.bad, red)
+            for (section, cell, red), into in merged.items()
+        ]
         self._problems = [
             f"{section}: {text}"
             for (section, _, red), into in merged.items()
@@ -87,6 +140,11 @@ class Report:
             reached = self.total(section, count)
             if self._full and section in present and reached < minimum:
                 yield f"{section}: only {reached} {count}, {minimum} are needed"
+        for group, coverage in self.coverage.items():
+            for part, (count, minimum) in GROUP_MINIMUMS.items():
+                reached = coverage.numbers[count]
+                if self._full and reached < minimum and any(part in section for section in coverage.sections):
+                    yield f"{', '.join(group)}: only {reached} {count}, {minimum} are needed"
 
     def problems(self) -> Iterator[str]:
         """All that is wrong, in words."""
@@ -101,6 +159,10 @@ class Report:
         return {
             "holds": self.holds,
             "full": self._full,
+            "cells": [
+                {"store": store, "format": file_format, "source": source, **coverage.numbers}
+                for (store, file_format, source), coverage in self.coverage.items()
+            ],
             "lines": [
                 {
                     "section": line.section,
@@ -116,10 +178,14 @@ class Report:
         }
 
     def to_text(self) -> str:
-        """Two tables: what must find nothing, and what must find something."""
+        """Tables: what must find nothing, by section and by group, and what must find something."""
         rows = [("section", "stream", "trials", "processes", "faults", "bad"), *map(_row, self._of(red=False))]
         reds = [("red control: must be noticed", "stream", "trials", "noticed"), *map(_red_row, self._of(red=True))]
-        parts = [_table(rows), _table(reds), "\n".join(self.problems())]
+        groups = [
+            ("store", "format", "source", *Coverage().numbers),
+            *map(_group_row, sorted(self.coverage.items(), key=lambda item: item[0])),
+        ]
+        parts = [_table(rows), _table(groups), _table(reds), "\n".join(self.problems())]
         return "\n\n".join([*filter(None, parts), "The proof holds." if self.holds else "THE PROOF DOES NOT HOLD."])
 
     def _of(self, *, red: bool) -> list[Line]:
@@ -129,6 +195,11 @@ class Report:
 def _row(line: Line) -> tuple[str, ...]:
     faults = ", ".join(f"{line.counts[name]} {name}" for name in FAULTS if line.counts[name])
     return (line.section, line.cell, str(line.counts["trials"]), str(line.counts["processes"]), faults, str(line.bad))
+
+
+def _group_row(item: tuple[Group, Coverage]) -> tuple[str, ...]:
+    group, coverage = item
+    return *group, *map(str, coverage.numbers.values())
 
 
 def _red_row(line: Line) -> tuple[str, ...]:

@@ -52,11 +52,8 @@ def newest_position(names: Iterable[str], read: Callable[[str], bytes]) -> Mappi
     newest = max([*entries, *checkpoints], default=0)
     if not newest:
         return NOTHING
-    if newest in checkpoints:
-        text = json.loads(read(checkpoints[newest]))["entries"][-1]
-    else:
-        text = read(entries[newest])
-    position: Mapping[str, Any] = json.loads(text)["position"]
+    archived = json.loads(read(checkpoints[newest]))["entries"] if newest in checkpoints else None
+    position: Mapping[str, Any] = json.loads(archived[-1] if archived else read(entries[newest]))["position"]
     return position
 
 

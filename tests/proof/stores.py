@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol
 
 from arcane_framework import Storage
@@ -21,7 +22,10 @@ class Place(Protocol):
     Attributes:
         location: As the spec says it.
         variables: What leads a runner there, beside the location.
+        injected: So many requests have gone wrong so far.
     """
+
+    injected: int
 
     @property
     def location(self) -> str: ...
@@ -90,9 +94,10 @@ class Store(ABC):
 class LocalPlace:
     """A folder on the machine's disk."""
 
-    variables: Mapping[str, str] = {}
+    variables: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, folder: Path) -> None:
+        self.injected = 0
         self.location = str(folder)
         self._stream = folder / STREAM_ID
 

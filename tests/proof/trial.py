@@ -41,6 +41,8 @@ class Outcome:
         self.counts += trial.counts
         self.points |= trial.points
         self.bad += bool(trial.problems)
+        trial.stage.place.set_faults(on=False)
+        self.counts["gone wrong"] += trial.stage.place.injected
         trial.stage.place.remove()
         self.problems = [*self.problems, *(f"{trial.title}: {text}" for text in trial.problems)][:MAX_PROBLEMS]
 

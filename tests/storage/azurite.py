@@ -102,7 +102,7 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
     Raises:
         NotAvailableError: It cannot run here.
     """
-    _install()
+    install()
     key = base64.b64encode(secrets.token_bytes(64)).decode()
     command = ["node", str(_MAIN), "--blobHost", "127.0.0.1", "--blobPort", "0"]
     options = [
@@ -148,8 +148,12 @@ def _address(process: "subprocess.Popen[str]") -> str:
 
 
 @functools.cache
-def _install() -> None:
-    """Install the pinned packages of the lock file once, whoever of several processes comes first."""
+def install() -> None:
+    """Install the pinned packages of the lock file once, whoever of several processes comes first.
+
+    Raises:
+        NotAvailableError: They cannot be installed here.
+    """
     if not (shutil.which("node") and shutil.which("npm")):
         raise NotAvailableError("Azurite needs node and npm")
     _FOLDER.parent.mkdir(exist_ok=True)
