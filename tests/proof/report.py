@@ -183,10 +183,14 @@ class Report:
         reds = [("red control: must be noticed", "stream", "trials", "noticed"), *map(_red_row, self._of(red=True))]
         groups = [
             ("store", "format", "source", *Coverage().numbers),
-            *map(_group_row, sorted(self.coverage.items(), key=lambda item: item[0])),
+            *self._group_rows(),
         ]
         parts = [_table(rows), _table(groups), _table(reds), "\n".join(self.problems())]
         return "\n\n".join([*filter(None, parts), "The proof holds." if self.holds else "THE PROOF DOES NOT HOLD."])
+
+    def _group_rows(self) -> Iterator[tuple[str, ...]]:
+        for group, coverage in sorted(self.coverage.items(), key=lambda item: item[0]):
+            yield *group, *map(str, coverage.numbers.values())
 
     def _of(self, *, red: bool) -> list[Line]:
         return sorted((line for line in self.lines if line.red == red), key=lambda line: line.section)
@@ -195,11 +199,6 @@ class Report:
 def _row(line: Line) -> tuple[str, ...]:
     faults = ", ".join(f"{line.counts[name]} {name}" for name in FAULTS if line.counts[name])
     return (line.section, line.cell, str(line.counts["trials"]), str(line.counts["processes"]), faults, str(line.bad))
-
-
-def _group_row(item: tuple[Group, Coverage]) -> tuple[str, ...]:
-    group, coverage = item
-    return *group, *map(str, coverage.numbers.values())
 
 
 def _red_row(line: Line) -> tuple[str, ...]:

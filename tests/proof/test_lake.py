@@ -1,5 +1,6 @@
 """The judge notices what it is there for: each test spoils a good folder in one way."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from tests.proof.faults import Fault, FaultyDisk, read_fault
 from tests.proof.lake import Lake
 from tests.proof.power_cut import PowerCut, PowerCutDisk
 from tests.proof.power_cuts import Delivery, snapshot
+from tests.proof.snapshots import newest_position
 from tests.proof.table_cells import CELLS, TableCell
 
 Files = dict[str, bytes]
@@ -101,6 +103,68 @@ def test_a_spoiled_folder_is_noticed(spoil: Callable[[Files], None]) -> None:
     files = finished(cell)
     spoil(files)
     assert SPOILED[spoil] in "\n".join(problems(cell, files))
+
+
+def archived(files: Files, last: int, *, removed: range) -> None:
+    """Put the first `last` entries into a checkpoint, and remove some."""
+    names = [f"_arcane/log/{number:020}.json" for number in range(1, last + 1)]
+    checkpoint = {"first": 1, "last": last, "entries": [files[name].decode() for name in names]}
+    files[f"_arcane/log/{last:020}.checkpoint.json"] = json.dumps(checkpoint).encode()
+    files["_arcane/checkpoint.json"] = json.dumps({"last": last}).encode()
+    for number in removed:
+        del files[names[number - 1]]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+@pytest.mark.parametrize("removed", [range(0), range(2, 4), range(1, 4)])
+def test_a_log_whose_beginning_is_in_a_checkpoint_has_no_problem(cell: TableCell, removed: range) -> None:
+    files = finished(cell)
+    archived(files, 3, removed=removed)
+    assert not problems(cell, files)
+
+
+def test_an_entry_of_a_late_runner_below_a_checkpoint_does_not_count() -> None:
+    files = finished(CELLS[0])
+    archived(files, 3, removed=range(2, 4))
+    files["_arcane/log/00000000000000000002.json"] = b"{}"
+    assert not problems(CELLS[0], files)
+
+
+def test_a_checkpoint_with_an_entry_that_was_changed_is_noticed() -> None:
+    files = finished(CELLS[0])
+    files["_arcane/log/00000000000000000002.json"] += b" "
+    archived(files, 3, removed=range(2, 4))
+    assert "entry 3 does not follow from the entry before it" in problems(CELLS[0], files)
+
+
+def test_an_entry_that_is_missing_after_a_checkpoint_is_noticed() -> None:
+    files = finished(CELLS[0])
+    archived(files, 3, removed=range(1, 4))
+    del files["_arcane/log/00000000000000000004.json"]
+    assert "where 4 should be" in "\n".join(problems(CELLS[0], files))
+
+
+def test_a_checkpoint_that_does_not_hold_what_its_name_says_cannot_be_read() -> None:
+    files = finished(CELLS[0])
+    archived(files, 3, removed=range(2, 4))
+    files["_arcane/log/00000000000000000004.checkpoint.json"] = files.pop(
+        "_arcane/log/00000000000000000003.checkpoint.json"
+    )
+    with pytest.raises(ValueError, match="does not hold the entries that it should"):
+        Lake(files, CELLS[0].expected)
+
+
+def test_the_newest_position_is_that_of_the_newest_entry_or_of_the_checkpoint() -> None:
+    files = finished(CELLS[0])
+    wanted = Lake(files, CELLS[0].expected).position
+    assert newest_position(files, files.__getitem__) == wanted
+    archived(files, len(files_of_the_log(files)), removed=range(2, len(files_of_the_log(files)) + 1))
+    assert newest_position(files, files.__getitem__) == wanted
+    assert newest_position([], files.__getitem__) == {"stream": None, "backfill": None}
+
+
+def files_of_the_log(files: Files) -> list[str]:
+    return [name for name in files if name.startswith("_arcane/log/")]
 
 
 def test_a_token_in_an_unfinished_backfill_is_noticed() -> None:

@@ -57,6 +57,44 @@ def test_the_full_run_must_reach_its_minimums() -> None:
     assert "kill points: only 99 kills, 100 are needed" in found.problems()
 
 
+def test_the_full_run_must_reach_its_minimums_in_each_group_of_cells() -> None:
+    kills, frozen = Outcome(Counter({"at random": 79}), points={"a", "b"}), Outcome(Counter(frozen=24))
+    jobs = [job("S3, kill points"), job("S3, kills at random times"), job("S3, zombies, token")]
+    found = report(jobs, [kills, Outcome(), frozen], full=True)
+    assert [*found.problems()] == [
+        "local disk, Parquet, keyset with ties: only 2 kill points, 40 are needed",
+        "local disk, Parquet, keyset with ties: only 79 random kills, 80 are needed",
+        "local disk, Parquet, keyset with ties: only 24 zombies, 25 are needed",
+    ]
+    assert report(jobs, [kills, Outcome(), frozen]).holds
+
+
+def test_a_group_needs_no_kills_where_no_section_is_about_them() -> None:
+    assert report([job("S3, SIGTERM")], [outcome()], full=True).holds
+
+
+def test_kill_points_that_several_jobs_have_hit_count_once() -> None:
+    outcomes = [Outcome(points={"a", "b"}), Outcome(points={"b", "c"})]
+    found = report([job("S3, kill points"), job("S3, three kills in a row")], outcomes)
+    assert found.to_json()["cells"] == [
+        {
+            "store": "local disk",
+            "format": "Parquet",
+            "source": "keyset with ties",
+            "kill points": 3,
+            "random kills": 0,
+            "zombies": 0,
+            "requests gone wrong": 0,
+            "violations": 0,
+        }
+    ]
+
+
+def test_what_a_red_control_finds_is_no_violation() -> None:
+    found = report([job("SIGTERM"), job("no fsync", red=True)], [outcome(), outcome(bad=3, frozen=3)])
+    assert [(cell["violations"], cell["zombies"]) for cell in found.to_json()["cells"]] == [(0, 0)]
+
+
 def test_every_minimum_is_about_a_section_that_there_is() -> None:
     source = "".join((Path(__file__).parent / name).read_text() for name in ("plan.py", "rest_plan.py"))
     assert all(f'"{section}"' in source for section in MINIMUMS)
@@ -67,6 +105,9 @@ def test_the_tables_hold_what_was_counted() -> None:
     assert found.to_text().splitlines() == [
         "section  stream             trials  processes  faults   bad",
         "SIGTERM  backfill, Parquet  5       0          7 stops  0",
+        "",
+        "store       format   source            kill points  random kills  zombies  requests gone wrong  violations",
+        "local disk  Parquet  keyset with ties  0            0             0        0                    0",
         "",
         "red control: must be noticed  stream             trials  noticed",
         "no fsync                      backfill, Parquet  5       3",

@@ -27,6 +27,7 @@ class _Frozen:
 
     def __init__(self, trial: Trial, fault: Fault, backfill_id: str = FIRST) -> None:
         self._trial = trial
+        known = 0
         for _ in range(MAX_RESTARTS):
             known = len(trial.look().entries)
             self._runner: Runner = trial.start(fault, backfill_id=backfill_id)
