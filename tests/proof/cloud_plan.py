@@ -74,24 +74,22 @@ def _rest_cells(store: CloudStore, backfilling: bool) -> Iterator[Cell]:
 
 CLOUD_CELLS: tuple[Cell, ...] = tuple(
     cell
-    for store in (S3(), Azure())
     for make in (_table_cells, _rest_cells)
     for backfilling in (True, False)
+    for store in (S3(), Azure())
     for cell in make(store, backfilling)
 )
 
-FULL = CloudSize(
-    cells=CLOUD_CELLS, points=30, random_kills=42, trials=5, zombies_anywhere=12, zombies=4, races=2, red=8
-)
+FULL = CloudSize(cells=CLOUD_CELLS, points=24, random_kills=41, trials=3, zombies_anywhere=9, zombies=3, races=2, red=4)
 QUICK = CloudSize(
     cells=(CLOUD_CELLS[0], CLOUD_CELLS[15]),
-    points=4,
-    random_kills=2,
+    points=3,
+    random_kills=1,
     trials=1,
     zombies_anywhere=2,
     zombies=1,
     races=0,
-    red=4,
+    red=2,
     may_skip=True,
 )
 

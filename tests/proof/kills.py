@@ -66,7 +66,8 @@ def at_random_times(folder: Path, cell: Cell, kills: int, seed: int, red_control
         trial.kill(runner)
         trial.counts["at random"] += trial.counts["kills"]
         trial.check("after the kill")
-        trial.finish()
+        if trial.counts["kills"]:
+            trial.finish()
         outcome.add(trial)
     return outcome
 
