@@ -96,7 +96,7 @@ QUICK = CloudSize(
 
 def jobs(size: CloudSize) -> Iterator[Job]:
     """All jobs; nothing is run yet."""
-    left_out = _left_out() if size.may_skip else ""
+    left_out = why_azure_is_left_out() if size.may_skip else ""
     for number, cell in enumerate(size.cells):
         if left_out and isinstance(cell.store, Azure):
             sys.stderr.write(f"{cell.store.name} is left out: {left_out}\n")
@@ -106,7 +106,7 @@ def jobs(size: CloudSize) -> Iterator[Job]:
         yield from _red_controls(size, cell, SEED + number)
 
 
-def _left_out() -> str:
+def why_azure_is_left_out() -> str:
     """Why Azurite cannot run here; empty: it can."""
     from tests.storage import azurite
 

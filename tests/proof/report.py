@@ -8,7 +8,7 @@ from typing import Any
 from tests.proof.job import Job
 from tests.proof.trial import Outcome
 
-FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts", "gone wrong")
+FAULTS = ("kills", "in the air", "refusals", "stops", "frozen", "fenced", "cuts", "gone wrong", "restarts")
 
 MINIMUMS = {
     "kill points": ("kills", 100),
