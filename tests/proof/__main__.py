@@ -9,15 +9,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from arcane_framework.commits import layout
 from tests.proof import plan, pool
 from tests.proof.job import Job
-from tests.proof.processes import warm_up
+from tests.proof.processes import SHORT_BLOCKS, warm_up
 from tests.proof.report import Report
 
 
 def main() -> int:
     """Run what the command line asks for and print the result."""
     options = _parse()
+    layout.BLOCK_DIGITS = SHORT_BLOCKS
     warm_up()
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="proof-", dir=options.folder or _fast_folder()))

@@ -29,6 +29,8 @@ from tests.proof.table import SCHEMA, change_set
 TIMEOUT = 60.0
 HASTY = 50
 """So much faster goes the time of runners whose waits are of no interest."""
+SHORT_BLOCKS = 1
+"""Digits of the blocks of the log, for runners and judges: so short that every trial sees checkpoints."""
 _LOOK = 0.001
 _DIE_WITH_PARENT = 1
 _threads_after_import = len(os.listdir("/proc/self/task"))
@@ -137,7 +139,7 @@ class Stage:
             runner.CALLS_FILE: str(calls_file or ""),
             runner.RED_CONTROL: self.red_control,
             runner.STORE: self.cell.store.kind,
-            runner.BLOCK_DIGITS: "1",
+            runner.BLOCK_DIGITS: str(SHORT_BLOCKS),
             rest_runner.SPEED: str(HASTY if hasty else 1),
             **self.place.variables,
             **self.cell.variables(runner_number),

@@ -117,20 +117,13 @@ class ProofStream(StreamGraphBuilder[ProofContext]):
 def with_faults(services: Services) -> Services:
     """The services of a run, with the faults that the environment asks for."""
     red_controls.apply(os.environ.get(RED_CONTROL, ""))
-    _make_blocks_short()
+    layout.BLOCK_DIGITS = int(os.environ.get(BLOCK_DIGITS, layout.BLOCK_DIGITS))
     kind, text = os.environ.get(STORE), os.environ.get(FAULT)
     if not kind:
         return replace(services, storage=_open_storage)
     fault = read_fault(text) if text else None
     RequestFaults(kind, fault, os.environ.get(CALLS_FILE) or None).install()
     return replace(services, storage=partial(hurried, services))
-
-
-def _make_blocks_short() -> None:
-    """So short that every trial sees the log's checkpoints."""
-    digits = os.environ.get(BLOCK_DIGITS)
-    if digits and hasattr(layout, "BLOCK_DIGITS"):
-        layout.BLOCK_DIGITS = int(digits)
 
 
 def _open_storage(location: str) -> Storage:
