@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework.storage.azure_errors import tls_is_refused
 from arcane_framework.storage.azure_settings import ACCOUNT, KEY, SAS_TOKEN, AzureAccess, AzureSettings
+from arcane_framework.storage.sdk_logs import hide_credentials
 
 MAX_PAUSE_SECONDS = 15.0
 # The service takes up to 5,000 MiB in one request. Above this, the SDK would cut an upload into blocks under ids of
@@ -61,6 +62,7 @@ def make_container_client(
     Raises:
         ConfigurationError: There is no credential, or it cannot be used.
     """
+    hide_credentials()
     options: dict[str, Any] = {} if transport is None else {"transport": transport}
     if settings.ca_bundle is not None:
         options["connection_verify"] = settings.ca_bundle

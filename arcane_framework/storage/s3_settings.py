@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework.storage.s3_errors import plain_errors
+from arcane_framework.storage.sdk_logs import hide_credentials
 
 CONNECTIONS: Final = 16
 """Connections that a client keeps open at most; more callers wait for one."""
@@ -146,7 +147,8 @@ def build_clients(settings: S3Settings, location: str) -> S3Clients:
 
 
 def _silence_sdk() -> None:
-    # Below this level it logs requests with their signatures and session tokens. Levels that somebody has set stay.
+    hide_credentials()
+    # Levels that somebody has set stay.
     logger = logging.getLogger("botocore")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.WARNING)
