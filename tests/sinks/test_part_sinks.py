@@ -288,6 +288,13 @@ def test_segments_that_would_mix_are_refused(segments: dict[str, str], bad: str)
     assert str(caught.value) == f"the segments {bad} must be different folders, and neither 'backfill' nor '_arcane'"
 
 
+@pytest.mark.parametrize("name", ["..", "../lake", "/data", "a//b", "a\\b", "a\nb", "", "x" * 1025])
+@pytest.mark.parametrize("segment", ["data", "schema", "metadata"])
+def test_a_segment_that_leads_elsewhere_is_refused(segment: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be used as a storage path: no absolute path"):
+        Segments(**{segment: name})
+
+
 def test_a_run_that_fails_before_its_commit_leaves_nothing_staged(tmp_path: Path) -> None:
     other = Batch(pa.record_batch({"n": pa.array(["x"])}))
     sink = ParquetSink(LocalStorage(tmp_path), grouping=Grouping(rows=2, groups_per_file=2))
