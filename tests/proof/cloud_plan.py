@@ -74,15 +74,15 @@ def _rest_cells(store: CloudStore, backfilling: bool) -> Iterator[Cell]:
 
 CLOUD_CELLS: tuple[Cell, ...] = tuple(
     cell
-    for make in (_table_cells, _rest_cells)
+    for make in (_rest_cells, _table_cells)
     for backfilling in (True, False)
     for store in (S3(), Azure())
     for cell in make(store, backfilling)
 )
 
-FULL = CloudSize(cells=CLOUD_CELLS, points=24, random_kills=41, trials=3, zombies_anywhere=9, zombies=3, races=2, red=4)
+FULL = CloudSize(cells=CLOUD_CELLS, points=22, random_kills=41, trials=2, zombies_anywhere=8, zombies=2, races=1, red=2)
 QUICK = CloudSize(
-    cells=(CLOUD_CELLS[0], CLOUD_CELLS[15]),
+    cells=(CLOUD_CELLS[8], CLOUD_CELLS[7]),
     points=3,
     random_kills=1,
     trials=1,

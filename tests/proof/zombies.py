@@ -106,7 +106,9 @@ def collecting_garbage(folder: Path, cell: Cell, trials: int, seed: int) -> Outc
             successor = _Frozen(trial, _staged(cell, dice.randrange(1, 5), "stop"))
             trial.expect(successor.frozen and bool(successor.seen.staged), "the successor has staged nothing")
             zombie.go_on(FENCED, "the zombie")
-            trial.expect(trial.look().staged == successor.seen.staged, "the zombie removed what its successor staged")
+            # It may have left something of its own: an upload on S3 that was begun by a request without an answer.
+            removed = {*successor.seen.staged} - {*trial.look().staged}
+            trial.expect(not removed, "the zombie removed what its successor staged")
             successor.go_on({0}, "the successor")
         trial.finish()
         outcome.add(trial)
