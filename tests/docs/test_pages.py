@@ -130,7 +130,7 @@ def test_every_page_is_linked_from_another() -> None:
         for page in pages.pages()
         for link in pages.links(page.read_text())
     }
-    assert set(pages.pages()) - linked == {README}
+    assert set(pages.pages()) - linked <= {README}
 
 
 @pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
