@@ -50,6 +50,7 @@ class Azurite:
 
     url: str
     key: str
+    pid: int
 
     @property
     def endpoint(self) -> str:
@@ -123,7 +124,7 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
         text=True,
     )
     try:
-        yield Azurite(_address(process), key)
+        yield Azurite(_address(process), key, process.pid)
     finally:
         process.kill()
         process.wait()
