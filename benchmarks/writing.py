@@ -42,7 +42,7 @@ def measure(scale: Scale) -> list[Figure]:
 
 def write_parts(folder: str, parts: int, rows: int) -> dict[str, float]:
     """Our way: every part is committed and published by itself."""
-    data = _rows(rows)
+    data = mixed_rows(rows)
     run = services(backfilling=True)
     sink = ParquetSink(run.storage(folder), grouping=Grouping(rows=rows), parquet=ParquetSettings())
     watch = Stopwatch()
@@ -54,7 +54,7 @@ def write_parts(folder: str, parts: int, rows: int) -> dict[str, float]:
 
 def write_bare(folder: str, parts: int, rows: int) -> dict[str, float]:
     """The least that a durable part takes."""
-    data = _rows(rows)
+    data = mixed_rows(rows)
     settings = ParquetSettings()
     watch = Stopwatch()
     nbytes = 0
@@ -69,7 +69,7 @@ def write_bare(folder: str, parts: int, rows: int) -> dict[str, float]:
     return {**watch.read(), "nbytes": nbytes}
 
 
-def _rows(count: int) -> pa.RecordBatch:
+def mixed_rows(count: int) -> pa.RecordBatch:
     """Twelve columns: numbers of all sizes, texts that repeat and texts that do not."""
     chance = random.Random(1)
     numbers = {f"number{k}": [chance.getrandbits(40) for _ in range(count)] for k in range(4)}
