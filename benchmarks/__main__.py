@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks import bounds, memory, overhead, parsers, processes, rest, writing
+from benchmarks import bounds, memory, overhead, parsers, processes, rest, stores, writing
 from benchmarks.figures import FULL, TINY, Figure, Scale, as_json, table
 
 BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[Figure]]] = {
     "stop": processes.measure_stop,
     "parsers": parsers.measure,
     "rest": rest.measure,
+    "stores": stores.measure,
 }
 
 

@@ -18,6 +18,9 @@ class Scale:
         starts: Processes started of each kind.
         rest_pages: The shortest, the usual and the longest number of REST pages; the usual one is measured in rounds.
         rest_page_rows: Rows of a page.
+        store_parts: Parts of one measurement of uploads.
+        store_part_rows: Rows of such a part, 8 bytes each.
+        store_memory_rows: Rows of the parts whose memory is measured.
         peers: Whether other projects' software is measured, too; that takes long, and installs it once.
     """
 
@@ -29,6 +32,9 @@ class Scale:
     starts: int
     rest_pages: tuple[int, int, int]
     rest_page_rows: int
+    store_parts: int
+    store_part_rows: int
+    store_memory_rows: int
     peers: bool
 
 
@@ -41,6 +47,9 @@ FULL = Scale(
     starts=7,
     rest_pages=(10, 100, 500),
     rest_page_rows=10_000,
+    store_parts=8,
+    store_part_rows=1_000_000,
+    store_memory_rows=8_000_000,
     peers=True,
 )
 TINY = Scale(
@@ -52,6 +61,9 @@ TINY = Scale(
     starts=1,
     rest_pages=(1, 3, 7),
     rest_page_rows=50,
+    store_parts=2,
+    store_part_rows=1_000,
+    store_memory_rows=80_000,
     peers=False,
 )
 
