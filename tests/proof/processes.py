@@ -182,7 +182,10 @@ def must_have_no_threads() -> None:
     Those of Arrow's allocator, which begin with its import, are prepared for it.
     """
     assert threading.active_count() == 1, [thread.name for thread in threading.enumerate()]
-    threads = len(os.listdir("/proc/self/task"))
+    # The system may still be ending a thread that Python has joined.
+    deadline = time.monotonic() + 10
+    while (threads := len(os.listdir("/proc/self/task"))) > _threads_after_import and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert threads <= _threads_after_import, f"{threads} threads"
 
 
