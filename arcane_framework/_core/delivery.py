@@ -5,12 +5,14 @@ commit happens only at a watermark, and no row beyond it is ever in the commit.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from reactivex.abc import DisposableBase
 
 from arcane_framework._core.batch import Batch, Watermark
+from arcane_framework._core.commits_in_flight import CommitsInFlight
 from arcane_framework._core.errors import FatalStreamError, SchemaInconsistentError
 from arcane_framework._core.graph_run import GraphRun, Start
 from arcane_framework._core.group_buffer import GroupBuffer
@@ -65,6 +67,9 @@ class Delivery:
         self._buffer = GroupBuffer(self._grouping.rows, self._grouping.nbytes)
         self._ledger = Ledger(self._grouping.rows, self._grouping.nbytes)
         self._timer = segment.timer(lambda: self._guarded(self._on_deadline))
+        self._in_flight = CommitsInFlight(
+            self._clock, lambda: segment.schedule(lambda *_: self._guarded(self._in_flight.take_finished))
+        )
         self._opening = False
         self._source_ended = False
         self._schema: pa.Schema | None = None
@@ -108,6 +113,10 @@ class Delivery:
 
     def _end(self, outcome: RunSummary | Exception) -> None:
         try:
+            self._in_flight.settle()
+        except Exception as error:
+            self._services.log.warning("not committed before the end", error=str(error))
+        try:
             if self._opening:
                 self._sink.close()
         except Exception as error:
@@ -124,7 +133,7 @@ class Delivery:
     def _open(self, schema: pa.Schema) -> None:
         short_name = schema_hash(schema)
         services = self._services
-        run = SinkRun(services.stream, schema, short_name, services.clock, services.log, self._metrics)
+        run = SinkRun(services.stream, schema, short_name, services.clock, services.log, self._metrics, background=True)
         self._opening = True
         self._position = self._sink.open(run)
         self._schema = schema
@@ -190,15 +199,20 @@ class Delivery:
         if quarantined:
             self._sink.quarantine(quarantined)
         started = self._clock.monotonic()
-        committed = self._sink.commit(position) or Committed(parts=0, nbytes=0)
+        committed = self._sink.commit(position)
         self._last_commit = self._clock.monotonic()
         self._position = position
         ledger.start_over(self._buffer.slices, ledger.quarantined_beyond)
         description = None if watermark is None else self._source.describe(watermark)
-        seconds = self._last_commit - started
-        self._report(
-            CommitReport(rows, len(quarantined), committed.nbytes, committed.parts, description, seconds), watermark
-        )
+
+        def report(done: Committed, seconds: float) -> None:
+            numbers = (rows, len(quarantined), done.nbytes, done.parts)
+            self._report(CommitReport(*numbers, description, seconds), watermark)
+
+        if isinstance(committed, Future):
+            self._in_flight.add(committed, started, report)
+        else:
+            report(committed or Committed(parts=0, nbytes=0), self._last_commit - started)
 
     def _write_covered(self) -> None:
         missing = self._ledger.covered - self._rows_written()
@@ -276,6 +290,7 @@ class Delivery:
         else:
             self._salvage()
             self._refuse_early_end()
+        self._in_flight.settle()
         self._end(replace(self._committed, completed=self._source_ended))
 
     def _finish_source(self) -> None:
@@ -309,3 +324,4 @@ class Delivery:
         ledger = self._ledger
         if ledger.watermark is not None and (ledger.covered or ledger.quarantined or self._moved() != self._position):
             self._commit(self._moved())
+        self._in_flight.settle()

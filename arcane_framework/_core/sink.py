@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -51,6 +52,7 @@ class SinkRun:
         clock: The run's clock.
         log: The run's logger.
         metrics: The run's metrics, with all tags.
+        background: Whether `commit` may return before it is done.
     """
 
     stream: StreamIdentity
@@ -59,6 +61,7 @@ class SinkRun:
     clock: Clock
     log: Logger
     metrics: Metrics
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,14 @@ class Sink(ABC):
         """Take a group, of at least one row and one schema; nobody may see it yet. May block."""
 
     @abstractmethod
-    def commit(self, position: Position) -> Committed | None:
+    def commit(self, position: Position) -> "Committed | Future[Committed] | None":
         """Make everything written since the last commit visible and store `position`, in one atomic step.
 
         Called with nothing written, too: then only the position moves.
+
+        With `SinkRun.background` a sink may return a future and go on beside the writing of what comes next. Commits
+        still happen in their order. Nothing is reported before the future is done, its error ends the run, and a run
+        waits for it before it ends.
         """
 
     @abstractmethod
