@@ -57,11 +57,14 @@ def check_name(name: str) -> str:
 
 
 class StagedUpload(ABC):
-    """An object being written where no reader sees it. Used by one thread at a time."""
+    """An object being written where no reader sees it. Used by one thread at a time, which may change."""
 
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append; returns the number of bytes taken, which is all of them."""
+
+    def begin_to_finish(self) -> None:
+        """Nothing more will be written: send what is left without waiting for it; `finish` follows."""
 
     @abstractmethod
     def finish(self) -> PublishHandle:

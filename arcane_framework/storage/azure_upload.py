@@ -99,7 +99,7 @@ class _Block:
 
 
 class BlockUpload(StagedUpload):
-    """Sends full blocks on threads of its own, at most three in memory; a single block is sent by `finish`.
+    """Sends full blocks on threads of its own, at most three in memory; `finish` itself sends the last one.
 
     `abort` forgets the blocks that were sent: the service removes them after a week. It cannot do more, see
     `AzureBlobStorage.abort`.
@@ -122,7 +122,7 @@ class BlockUpload(StagedUpload):
         taken = rest.nbytes
         while rest:
             block = self._open_block()
-            # Only now, so that an upload of just one block needs no threads.
+            # Only now, so that `finish` needs no threads for an upload of just one block.
             if block.nbytes == self._block_bytes:
                 self._send_in_background(block)
             piece = rest[: self._block_bytes - block.nbytes]
@@ -131,6 +131,12 @@ class BlockUpload(StagedUpload):
         self._open_block()
         self._size += taken
         return taken
+
+    def begin_to_finish(self) -> None:
+        """See `StagedUpload.begin_to_finish`; blocks while too much is in memory."""
+        block = self._open_block()
+        if block.nbytes:
+            self._send_in_background(block)
 
     def finish(self) -> PublishHandle:
         """See `StagedUpload.finish`."""

@@ -109,10 +109,13 @@ class S3Upload(StagedUpload):
         self._buffer: bytearray | None = bytearray()
         self._sent: list[Future[str]] = []
         self._size = 0
+        self._ended = False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append; see `StagedUpload.write`. Takes any contiguous buffer; waits for the server when it is slower."""
         self._open_buffer()
+        if self._ended:
+            raise self._closed_error()
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
         nbytes = view.nbytes
         while view.nbytes:
@@ -126,11 +129,17 @@ class S3Upload(StagedUpload):
         self._size += nbytes
         return nbytes
 
+    def begin_to_finish(self) -> None:
+        """See `StagedUpload.begin_to_finish`; waits for a free place among the requests that are being sent."""
+        buffer = self._open_buffer()
+        if not self._ended and (buffer or not self._sent):
+            self._buffer = bytearray()
+            self._send(buffer)
+        self._ended = True
+
     def finish(self) -> PublishHandle:
         """See `StagedUpload.finish`; blocks until the server has all parts."""
-        buffer = self._open_buffer()
-        if buffer or not self._sent:
-            self._send(buffer)
+        self.begin_to_finish()
         parts = self._wait()
         self._buffer = None
         done = StagedKey(self._staged.stage, self._staged.name, self._staged.upload, tuple(parts), self._size)
@@ -172,8 +181,11 @@ class S3Upload(StagedUpload):
 
     def _open_buffer(self) -> bytearray:
         if self._buffer is None:
-            raise ValueError(f"{self._staged.name} is finished or aborted; nothing can be written to it")
+            raise self._closed_error()
         return self._buffer
+
+    def _closed_error(self) -> ValueError:
+        return ValueError(f"{self._staged.name} is finished or aborted; nothing can be written to it")
 
 
 def abort_upload(client: Any, target: Mapping[str, str]) -> None:
