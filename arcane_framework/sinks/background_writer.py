@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from arcane_framework._core.clock import JOIN_SECONDS, Clock
+from arcane_framework._core.errors import TransientStreamError
 
 
 class BackgroundWriter:
@@ -12,15 +13,21 @@ class BackgroundWriter:
     The first step that fails ends it: later ones are dropped, and its error is raised by each call from then on.
     """
 
-    def __init__(self, clock: Clock, nbytes: int) -> None:
+    def __init__(self, clock: Clock, nbytes: int, name: str = "arcane-writer") -> None:
         self._clock = clock
         self._limit = nbytes
         self._steps: deque[tuple[Callable[[], None], int]] = deque()
         self._held = 0
-        self._busy = False
+        self._submitted = 0
+        self._done = 0
         self._closed = False
         self._error: BaseException | None = None
-        self._thread = clock.spawn(self._run, "arcane-writer")
+        self._thread = clock.spawn(self._run, name)
+
+    @property
+    def submitted(self) -> int:
+        """How many steps there have been."""
+        return self._submitted
 
     def submit(self, step: Callable[[], None], nbytes: int = 0) -> None:
         """Run `step` after those before it; waits while too many bytes are held."""
@@ -29,11 +36,19 @@ class BackgroundWriter:
             self._raise_error()
             self._steps.append((step, nbytes))
             self._held += nbytes
+            self._submitted += 1
 
-    def wait(self) -> None:
-        """Wait until every step has run."""
-        self._clock.wait_for(lambda: self._error is not None or not (self._steps or self._busy))
-        self._raise_error()
+    def wait(self, steps: int | None = None) -> None:
+        """Wait until the first `steps` steps have run, or every one; on any thread.
+
+        Raises:
+            TransientStreamError: It was closed before.
+        """
+        until = self._submitted if steps is None else steps
+        self._clock.wait_for(lambda: self._error is not None or self._closed or self._done >= until)
+        if self._done < until:
+            self._raise_error()
+            raise TransientStreamError("the sink was closed before everything was staged")
 
     def close(self) -> bool:
         """Drop the steps that have not begun and end the thread; False when its step is still running."""
@@ -54,19 +69,17 @@ class BackgroundWriter:
                 if not self._steps:
                     return
                 step, nbytes = self._steps.popleft()
-                self._busy = True
             try:
                 step()
             except BaseException as error:
                 self._fail(error)
                 return
             with self._clock.changing():
-                self._busy = False
+                self._done += 1
                 self._held -= nbytes
 
     def _fail(self, error: BaseException) -> None:
         with self._clock.changing():
             self._error = error
-            self._busy = False
             self._steps.clear()
             self._held = 0

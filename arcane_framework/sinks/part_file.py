@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from threading import Lock
 from typing import Literal, Protocol
 
 import pyarrow as pa
@@ -62,6 +63,8 @@ class PartFile:
         self._sha256 = hashlib.sha256()
         self._encoder: Encoder | None = None
         self._handle: PublishHandle | None = None
+        self._error: BaseException | None = None
+        self._completing = Lock()
 
     def encode_with(self, encoder: Encoder) -> None:
         """Say which encoder `write` uses."""
@@ -94,14 +97,19 @@ class PartFile:
     def close(self) -> None:
         """Ignored: the part, not the encoder, decides when the file ends."""
 
-    def finish(self, rows: int | None = None) -> "PartFile":
-        """End the file; the writer makes it durable, still invisible."""
+    def finish(self, rows: int | None = None, after: "PartFile | None" = None) -> "PartFile":
+        """End the file; the writer sends it, and `complete` waits until it is durable, still invisible.
+
+        Args:
+            rows: For what is no data.
+            after: The part finished before, which the writer completes then.
+        """
         if self._encoder is not None:
             self._encoder.close()
         if rows is not None:
             self.rows = rows
         self._submit()
-        self._writer.submit(self._finish_upload)
+        self._writer.submit(lambda: self._begin_to_finish(after))
         return self
 
     def abort(self) -> None:
@@ -119,11 +127,26 @@ class PartFile:
             self._sha256.update(chunk)
             self._upload.write(chunk)
 
-    def _finish_upload(self) -> None:
-        self._handle = self._upload.finish()
+    def _begin_to_finish(self, after: "PartFile | None") -> None:
+        self._upload.begin_to_finish()
+        # That one was sent meanwhile: of two parts at most something is under way.
+        if after is not None:
+            after.complete()
+
+    def complete(self) -> None:
+        """Wait until it is durable, on any thread; only when the writer has done what `finish` told it to."""
+        with self._completing:
+            if self._error is not None:
+                raise self._error
+            if self._handle is None:
+                try:
+                    self._handle = self._upload.finish()
+                except BaseException as error:
+                    self._error = error
+                    raise
 
     def committed(self) -> Part:
-        """The part as the log names it; only after `finish`, when the writer has nothing left to do."""
+        """The part as the log names it; only after `complete`."""
         assert self._handle is not None
         return Part(
             kind=self.kind,

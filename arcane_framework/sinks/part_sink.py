@@ -3,13 +3,14 @@
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arcane_framework._core.batch import QuarantinedRow
-from arcane_framework._core.errors import FatalStreamError, FencedError
+from arcane_framework._core.errors import FatalStreamError
 from arcane_framework._core.position import BackfillState, Position
 from arcane_framework._core.raw_json import declared_schema
 from arcane_framework._core.rows import no_rows, without_dictionaries
@@ -20,6 +21,7 @@ from arcane_framework._core.storage import Storage
 from arcane_framework.commits import layout
 from arcane_framework.commits.log import CommitLog
 from arcane_framework.sinks.background_writer import BackgroundWriter
+from arcane_framework.sinks.committer import Committer, abort
 from arcane_framework.sinks.layout_settings import PartLayout
 from arcane_framework.sinks.part_file import Encoder, PartFile
 from arcane_framework.sinks.storable import check_nulls, check_schema
@@ -36,6 +38,7 @@ class _Opened:
     storage: Storage
     log: CommitLog
     writer: BackgroundWriter
+    committer: Committer
 
 
 class PartSink(Sink):
@@ -65,6 +68,11 @@ class PartSink(Sink):
         self._state: _Opened | None = None
         self._open_part: PartFile | None = None
         self._staged: list[PartFile] = []
+        self._newest: PartFile | None = None
+        self._position = Position()
+        self._next_seq = 0
+        self._number = 0
+        self._index = 0
 
     @abstractmethod
     def encoder(self, schema: pa.Schema, target: PartFile) -> Encoder:
@@ -78,12 +86,15 @@ class PartSink(Sink):
         storage.probe()
         log = CommitLog(storage, run.stream, run.schema_hash, run.clock, run.log)
         log.open()
-        self._state = _Opened(run, storage, log, BackgroundWriter(run.clock, WRITER_BYTES))
+        writer = BackgroundWriter(run.clock, WRITER_BYTES)
+        self._state = _Opened(run, storage, log, writer, Committer(run.clock, log, writer))
         if run.stream.mode is Mode.BACKFILL:
             self._remove_replaced_backfill()
         self._restore_token()
         self._write_metadata()
         self._write_schema(run.schema)
+        self._position = log.position
+        self._number_parts(log.next_seq)
         return self._resumable(log.position)
 
     def _resumable(self, position: Position) -> Position:
@@ -102,6 +113,8 @@ class PartSink(Sink):
         log = self._opened.log
         log.append(position, backfill_since=log.next_seq)
         self._remove_replaced_backfill()
+        self._position = log.position
+        self._number_parts(log.next_seq)
 
     def write(self, group: pa.Table) -> None:
         check_nulls(group)
@@ -118,42 +131,40 @@ class PartSink(Sink):
             self._finish_part()
 
     def quarantine(self, rows: Sequence[QuarantinedRow]) -> None:
-        name = layout.part_name(self._opened.log.next_seq, len(self._staged), self._opened.run.schema_hash, ".jsonl")
+        name = self._next_name(self._opened.run.schema_hash, ".jsonl")
         part = PartFile(self._opened.storage, f"{layout.QUARANTINE}/{name}", self._opened.writer, kind="quarantine")
         part.write(b"".join(json.dumps(asdict(row)).encode() + b"\n" for row in rows))
-        self._staged.append(part.finish(rows=len(rows)))
+        self._finish(part, rows=len(rows))
 
-    def commit(self, position: Position) -> Committed:
+    def commit(self, position: Position) -> "Committed | Future[Committed]":
         self._finish_part()
-        log = self._opened.log
+        opened = self._opened
         if self._completes(position):
-            self._staged.append(self._token(self._opened.run.schema_hash))
-        self._opened.writer.wait()
-        # Out of reach of `discard` and `close` first: once an entry may name them they must stay.
-        staged, self._staged = self._staged, []
-        try:
-            manifest = log.append(position, [part.committed() for part in staged])
-        except FencedError:
-            _abort(staged)  # certainly not named by any entry
-            raise
-        log.publish(manifest)
-        log.compact()
-        data = [part for part in staged if part.kind == "data"]
-        return Committed(parts=len(data), nbytes=sum(part.nbytes for part in data))
+            self._finish(self._token(opened.run.schema_hash), rows=0)
+        commit = opened.committer.commit(position, self._staged)
+        self._staged, self._position = [], position
+        if not opened.run.background:
+            opened.committer.wait()
+        self._number_parts(self._next_seq + 1, opened.committer.unfinished)
+        return commit if opened.run.background else commit.result()
 
     def discard(self) -> None:
         self._opened.writer.wait()
         self._abort_uncommitted()
 
     def close(self) -> None:
-        # A writer that hangs in the store still has its uploads in hand: they are left to the next start.
-        if self._state is not None and self._state.writer.close():
+        # A thread that hangs in the store still has its uploads in hand: they are left to the next start.
+        if self._state is None:
+            return
+        staged, waiting = self._state.writer.close(), self._state.committer.close()
+        if staged and waiting is not None:
+            abort(waiting)
             self._abort_uncommitted()
 
     def _abort_uncommitted(self) -> None:
         parts = [*self._staged, *([self._open_part] if self._open_part is not None else [])]
-        self._staged, self._open_part = [], None
-        _abort(parts)
+        self._staged, self._open_part, self._newest = [], None, None
+        abort(parts)
 
     # Parts.
 
@@ -164,11 +175,24 @@ class PartSink(Sink):
         return self._state
 
     def _part_path(self, schema: pa.Schema) -> str:
-        run, log = self._opened.run, self._opened.log
+        run = self._opened.run
         batch_date = run.clock.now().date() if self._layout.partition_by_date else None
         folder = self._layout.segments.folder(run.stream.mode, batch_date)
-        name = layout.part_name(log.next_seq, len(self._staged), self._hash(schema), self.suffix)
-        return f"{folder}/{name}"
+        return f"{folder}/{self._next_name(self._hash(schema), self.suffix)}"
+
+    def _number_parts(self, next_seq: int, unfinished: int = 0) -> None:
+        """Let the parts to come carry the number of the first commit that may not be in the log yet.
+
+        Whoever takes over claims that number or a later one, and removes everything staged up to its claim: what is
+        staged for commits that can never come is among it, because one before them has not.
+        """
+        self._next_seq = next_seq
+        if self._number != next_seq - unfinished:
+            self._number, self._index = next_seq - unfinished, 0
+
+    def _next_name(self, schema_hash: str, suffix: str) -> str:
+        self._index += 1
+        return layout.part_name(self._number, self._index - 1, schema_hash, suffix)
 
     def _new_part(self, path: str, schema: pa.Schema) -> PartFile:
         part = PartFile(self._opened.storage, path, self._opened.writer, schema=schema)
@@ -178,7 +202,11 @@ class PartSink(Sink):
     def _finish_part(self) -> None:
         if self._open_part is not None:
             part, self._open_part = self._open_part, None
-            self._staged.append(part.finish())
+            self._finish(part)
+
+    def _finish(self, part: PartFile, rows: int | None = None) -> None:
+        self._staged.append(part.finish(rows, after=self._newest))
+        self._newest = part
 
     def _hash(self, schema: pa.Schema) -> str:
         run = self._opened.run
@@ -187,7 +215,7 @@ class PartSink(Sink):
     # Backfills.
 
     def _completes(self, position: Position) -> bool:
-        stored = self._opened.log.position.backfill
+        stored = self._position.backfill
         return (
             position.backfill is not None
             and position.backfill.state is BackfillState.COMPLETED
@@ -198,11 +226,11 @@ class PartSink(Sink):
         # Staged and published like a part, so that a runner that was frozen before it wrote the token
         # cannot write it into its successor's backfill: a staged object can be published once.
         opened = self._opened
-        staged_as = layout.part_name(opened.log.next_seq, len(self._staged), schema_hash, ".COMPLETED")
+        staged_as = self._next_name(schema_hash, ".COMPLETED")
         path = layout.completion_token(schema_hash)
         token = PartFile(opened.storage, path, opened.writer, kind="token", staged_as=staged_as)
         token.write(b"\x00")
-        return token.finish(rows=0)
+        return token
 
     def _restore_token(self) -> None:
         """Commit the newest backfill's token once more if it is gone.
@@ -217,7 +245,9 @@ class PartSink(Sink):
             return
         if opened.storage.stat(layout.completion_token(backfill.schema_hash)) is None:
             token = self._token(backfill.schema_hash)
+            token.finish(rows=0)
             opened.writer.wait()
+            token.complete()
             opened.log.publish(opened.log.append(position, [token.committed()]))
 
     def _remove_replaced_backfill(self) -> None:
@@ -260,8 +290,3 @@ class PartSink(Sink):
             storage.replace(name, text.encode())
         else:
             storage.delete(name)
-
-
-def _abort(parts: Sequence[PartFile]) -> None:
-    for part in parts:
-        part.abort()

@@ -70,6 +70,12 @@ class Lake:
         """What lies in the staging area."""
         return sorted(name for name in self._snapshot if name.startswith(STAGE))
 
+    @property
+    def garbage(self) -> list[str]:
+        """What lies in the staging area and is named by no entry of the log."""
+        committed = {part.staged for part in self._parts}
+        return [name for name in self.staged if name not in committed]
+
     def problems(self) -> list[str]:
         """What must not be at any instant."""
         return [*self._log_problems(), *self._committed_problems(), *self._visible_problems(), *self._token_problems()]

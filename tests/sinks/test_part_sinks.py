@@ -64,8 +64,8 @@ def test_streaming_writes_parts_and_a_schema_file(tmp_path: Path, sink_type: typ
     assert visible(tmp_path) == [
         f"data/part-00000000000000000002-000000-*-{HASH}{suffix}",
         f"data/part-00000000000000000002-000001-*-{HASH}{suffix}",
-        f"data/part-00000000000000000003-000000-*-{HASH}{suffix}",
-        f"data/part-00000000000000000003-000001-*-{HASH}{suffix}",
+        f"data/part-00000000000000000002-000002-*-{HASH}{suffix}",
+        f"data/part-00000000000000000002-000003-*-{HASH}{suffix}",
         f"schema/schema-v0-{HASH}.parquet",
     ]
     assert values(tmp_path / "s/data") == list(range(30))

@@ -392,7 +392,7 @@ def test_a_stream_that_still_runs_has_no_exit_code(arcane_stream: StreamTestFact
         _ = test.exit_code
     assert str(caught.value) == (
         "stream 'test' is still running: let time pass with advance(...), or stop() it\n"
-        "threads: arcane-graph, arcane-host, arcane-writer\n"
+        "threads: arcane-committer, arcane-graph, arcane-host, arcane-writer\n"
         "log:\n"
         "  2026-01-01T00:00:00+00:00 info starting mode=stream watermark=None anything_to_do=True"
     )
@@ -520,7 +520,9 @@ def test_a_stream_that_does_not_stop_is_shown_with_its_threads() -> None:
             return []
 
     test = StreamTest(reading(Deaf()), SPEC, clock=clock).start()
-    with pytest.raises(AssertionError, match=r"^stream 'test' did not stop when it was told to\nthreads: arcane-graph"):
+    with pytest.raises(
+        AssertionError, match=r"^stream 'test' did not stop when it was told to\nthreads: arcane-committer"
+    ):
         test.close()
     with clock.changing():
         released.append(True)
