@@ -23,7 +23,7 @@ CLEANED_AT_ONCE = 2
 
 
 class Compaction:
-    """What the writer of a log does beside its commits. Used on its thread.
+    """What the writer of a log does beside its commits. Used by one thread at a time.
 
     Args:
         storage: The stream's folder.

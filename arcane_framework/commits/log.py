@@ -24,7 +24,7 @@ MAX_UNRECORDED = 16
 
 
 class CommitLog:
-    """The log of one stream, as its only writer. Used on one thread.
+    """The log of one stream, as its only writer. Used by one thread at a time.
 
     Attributes:
         newest: The newest entry that this writer knows; None before the first.

@@ -50,7 +50,7 @@ class Azurite:
 
     url: str
     key: str
-    pid: int
+    pid: int = 0
 
     @property
     def endpoint(self) -> str:
