@@ -358,6 +358,12 @@ _JSON_WORDS: Final = (
     (r"tuple of", "list of"),
     (r"`PageResolverSpec`", "[object](#the-fields-of-pageresolverconfiguration)"),
     (r"`ObservabilitySpec`", "object, whose `metricTags` are texts by name"),
+    (r"`ParquetSpec\(\)`", "`{}`"),
+    (
+        r"`ParquetSpec`",
+        "object of `compression` (`snappy`, `zstd`, `gzip`, `lz4`, `none`), `compressionLevel`, `statistics` and "
+        "`dictionary` (`auto`, `all`, `none`)",
+    ),
     (r"`NOTHING`", "`0`"),
     (r"`\(\)`", "`[]`"),
     (r"`None`", ""),

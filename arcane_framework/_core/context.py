@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -155,14 +155,32 @@ class ObservabilitySpec(SpecModel):
     metric_tags: dict[str, str] = {}
 
 
+class ParquetSpec(SpecModel):
+    """How Parquet files are encoded; see `ParquetSettings`.
+
+    Attributes:
+        compression: The codec of all columns.
+        compression_level: The codec's own scale; nothing is its default.
+        statistics: Whether column statistics are written.
+        dictionary: `auto`: where values repeat; `all` or `none` of the columns.
+    """
+
+    compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = "snappy"
+    compression_level: int | None = None
+    statistics: bool = True
+    dictionary: Literal["auto", "all", "none"] = "auto"
+
+
 class SinkContext(StreamContext):
     """The sink's fields that all ready-made kinds have.
 
     Attributes:
         sink_location: Where the stream's folder goes: `file:///lake`, `/lake`.
-        rows_per_group: Rows of a row group.
+        rows_per_group: Rows of a row group; as many are committed at the next watermark.
+        bytes_per_group: The same in bytes, as they are in memory: a file is some times smaller.
         grouping_interval_seconds: How long rows are held at most before their group is cut.
-        groups_per_file: Groups of a file.
+        groups_per_file: Groups of a file, where more than one come between two watermarks.
+        parquet: How Parquet files are encoded.
         quarantine: Set rows that do not fit aside instead of failing, where the source can.
         observability: Tags for its metrics.
     """
@@ -170,7 +188,9 @@ class SinkContext(StreamContext):
     sink_location: Annotated[str, Field(min_length=1)]
     rows_per_group: Annotated[int, Field(gt=0)] = 100_000
     grouping_interval_seconds: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=10)
+    bytes_per_group: Annotated[int, Field(gt=0)] = 134_217_728
     groups_per_file: Annotated[int, Field(gt=0)] = 1
+    parquet: ParquetSpec = ParquetSpec()
     quarantine: bool = False
     observability: ObservabilitySpec | None = None
 
@@ -179,6 +199,7 @@ class SinkContext(StreamContext):
         """The fields as a sink takes them."""
         return Grouping(
             rows=self.rows_per_group,
+            nbytes=self.bytes_per_group,
             within=self.grouping_interval_seconds.total_seconds(),
             groups_per_file=self.groups_per_file,
         )

@@ -14,9 +14,10 @@ from pydantic import Field, Json, Secret, SecretStr
 from arcane_framework._core.context import FromEnvironment, Instant, Seconds, SinkContext, SpecModel, StreamContext
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.graph import RunnableGraph, StreamGraphBuilder, to_sink
+from arcane_framework._core.sink import Sink
 from arcane_framework.http import HttpSettings, RateLimit
 from arcane_framework.schema.openapi import schema_from_openapi
-from arcane_framework.sinks import JsonLinesSink, ParquetSink
+from arcane_framework.sinks import JsonLinesSink, ParquetSettings, ParquetSink
 from arcane_framework.sources.rest import (
     FieldType,
     FixedHeaders,
@@ -279,7 +280,11 @@ class RestApiStream(StreamGraphBuilder[RestApiContext]):
     def build_graph(self, context: RestApiContext) -> RunnableGraph:
         storage = self.services.storage(context.sink_location)
         raw = context.sink_format == "json"
-        sink = (JsonLinesSink if raw else ParquetSink)(storage, grouping=context.grouping)
+        sink: Sink = (
+            JsonLinesSink(storage, grouping=context.grouping)
+            if raw
+            else ParquetSink(storage, grouping=context.grouping, parquet=ParquetSettings.of(context.parquet))
+        )
         if not context.pager_is_optional and "internal_rate_limit_count" not in context.model_fields_set:
             self.services.log.warning(
                 "one request a minute, the default, is asked: set internalRateLimitCount and internalRateLimitInterval"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from arcane_framework._core.context import ParquetSpec
 from arcane_framework._core.errors import ConfigurationError, SchemaInconsistentError
 from arcane_framework._core.position import Position
 from arcane_framework._core.raw_json import declared_schema
@@ -36,6 +37,12 @@ class ParquetSettings:
     compression_level: int | None = None
     dictionary: bool | tuple[str, ...] | Literal["auto"] = "auto"
     statistics: bool = True
+
+    @classmethod
+    def of(cls, spec: ParquetSpec) -> "ParquetSettings":
+        """What a stream's spec says."""
+        dictionary: bool | Literal["auto"] = "auto" if spec.dictionary == "auto" else spec.dictionary == "all"
+        return cls(spec.compression, spec.compression_level, dictionary, spec.statistics)
 
     def __post_init__(self) -> None:
         if self.compression == "none":

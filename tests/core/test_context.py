@@ -25,6 +25,7 @@ from arcane_framework._core.context import (
 from arcane_framework._core.durations import describe_duration, parse_duration, parse_instant
 from arcane_framework._core.errors import ConfigurationError
 from arcane_framework._core.services import StreamIdentity
+from arcane_framework._core.sink import Grouping
 from arcane_framework._core.spec_reading import plain_variables
 
 IDENTITY = StreamIdentity("orders", "Orders", backfilling=True, backfill_id="b-1")
@@ -136,6 +137,9 @@ def test_fields_are_read_from_camel_case_keys_with_defaults_for_the_rest() -> No
     assert (context.sink_location, context.rows_per_group, context.groups_per_file) == ("/lake", 100_000, 1)
     assert context.grouping_interval_seconds == timedelta(seconds=5)
     assert build({"sinkLocation": "/lake"}).grouping_interval_seconds == timedelta(seconds=10)
+    assert build({"sinkLocation": "/lake"}).grouping == Grouping()
+    given = build({"sinkLocation": "/lake", "rowsPerGroup": 7, "bytesPerGroup": 1 << 20, "groupsPerFile": 3})
+    assert given.grouping == Grouping(rows=7, nbytes=1 << 20, groups_per_file=3)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))

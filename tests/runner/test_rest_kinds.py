@@ -161,6 +161,19 @@ def test_parquet_has_the_types_of_the_schema_and_is_read_by_others(stream: Strea
     ]
 
 
+def test_how_parquet_is_encoded_can_be_said_in_the_spec(stream: Stream) -> None:
+    with serving(stream, FIXED, PATHS[FIXED]) as (rest, _):
+        encoding = {"compression": "zstd", "compressionLevel": 3, "statistics": False, "dictionary": "none"}
+        ended = rest.run_here(spec={"sinkFormat": "parquet", "parquet": encoding})
+        refused = rest.run_here(spec={"sinkFormat": "parquet", "parquet": {"compression": "brotli"}})
+    assert ended.code == 0, ended.stderr
+    (part, *_) = (stream.home / "backfill").glob("part-*.parquet")
+    column = pq.ParquetFile(part).metadata.row_group(0).column(0)
+    assert (column.compression, column.is_stats_set, column.has_dictionary_page) == ("ZSTD", False, False)
+    assert refused.code == 1
+    assert "parquet.compression: must be 'snappy', 'zstd', 'gzip', 'lz4' or 'none'" in refused.configuration_error
+
+
 TYPED = pa.schema(
     {
         "id": pa.int64(),
