@@ -249,6 +249,7 @@ class CloudStore(Store):
 
     # With faults on the way a runner may run out of attempts, and is started again.
     tolerated: ClassVar[frozenset[int]] = frozenset({2})
+    haste: ClassVar[float] = 0.003
     _moments: ClassVar[Mapping[Moment, tuple[str, str]]]
     _token: ClassVar[tuple[str, ...]]
 

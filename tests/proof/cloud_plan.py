@@ -1,8 +1,10 @@
 """What is run of the streams that write to S3 and Azure Blob. Each job counts the requests of a clean run itself."""
 
+import math
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,12 +20,15 @@ from tests.proof.job import Job
 from tests.proof.rest_cells import Pager, RestCell
 from tests.proof.table_cells import TableCell
 from tests.proof.trial import Outcome, clean_calls
+from tests.storage.fault_proxy import Kind
 from tests.storage.fault_rules import LOST
 from tests.storage.store_process import RunningStore, serve_store
 
 SEED = 20_250_103
 
 _LOST_ANSWERS: Mapping[str, Any] = {"share": 0.4, "faults": LOST, "fragment": "_arcane/log/"}
+# After ten minutes Azurite begins to look for what it can forget, and may answer nothing for a minute.
+_STORE_SECONDS = 240.0
 _WHEN: tuple[When, ...] = ("before", "during", "after")
 _PAGERS: Mapping[tuple[bool, str], Pager] = {
     (True, "parquet"): "COUNTER",
@@ -227,16 +232,31 @@ def _with_servers(
         cell = replace(cell, api=rest_plan.server_of(os.getpid())[0])
     store = cell.store
     assert isinstance(store, CloudStore)
-    known = _server_of(os.getpid(), store.kind)[0]
+    known = _servers_of(os.getpid()).of("s3" if store.kind == "s3" else "azure")
     return run(folder, cell=replace(cell, store=replace(store, rule=rule, **known)), **arguments)
 
 
+class _Servers:
+    """The stores of a worker process, which its jobs share and which end with it."""
+
+    def __init__(self) -> None:
+        self._running: dict[Kind, tuple[float, dict[str, Any], ExitStack]] = {}
+
+    def of(self, kind: Kind) -> dict[str, Any]:
+        """A running store: what its cells have to know of it."""
+        began, known, stack = self._running.get(kind, (-math.inf, {}, ExitStack()))
+        if time.monotonic() - began > _STORE_SECONDS:
+            stack.close()
+            stack = ExitStack()
+            server = stack.enter_context(serve_store(kind))
+            known = {"server": server, **(_s3_clients(server) if kind == "s3" else {})}
+            self._running[kind] = time.monotonic(), known, stack
+        return known
+
+
 @cache
-def _server_of(pid: int, kind: str) -> tuple[dict[str, Any], ExitStack]:
-    """The store of a worker process, which all of its jobs share and which ends with it."""
-    stack = ExitStack()
-    server = stack.enter_context(serve_store("s3" if kind == "s3" else "azure"))
-    return {"server": server, **(_s3_clients(server) if kind == "s3" else {})}, stack
+def _servers_of(pid: int) -> _Servers:
+    return _Servers()
 
 
 def _s3_clients(server: RunningStore) -> dict[str, Any]:

@@ -61,12 +61,15 @@ class Store(ABC):
         name: For people.
         kind: For runners; empty: the machine's disk.
         tolerated: Exit codes that a runner may end with at any time, beside those that a trial expects.
+        haste: How soon a runner that another one has replaced is started again: the chance each few milliseconds. Where
+            a run takes long, three that always start at once would replace each other for ever.
         keeps_abandoned: Whether what is staged and given up stays there.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str] = ""
     tolerated: ClassVar[frozenset[int]] = frozenset()
+    haste: ClassVar[float] = 1.0
     keeps_abandoned: ClassVar[bool] = False
 
     @abstractmethod

@@ -193,7 +193,7 @@ def _turn(trial: Trial, runners: dict[int, Runner], dice: random.Random) -> Iter
     """One look at all runners: restart the fenced and the killed; gives those that have come to the end."""
     for index, runner in list(runners.items()):
         ended = runner.poll()
-        if ended is None:
+        if ended is None or (ended.code == 2 and dice.random() >= trial.stage.cell.store.haste):
             continue
         trial.expect_code(ended, {0, 2, -signal.SIGKILL}, "one of three")
         trial.counts["fenced"] += ended.code == 2
