@@ -290,7 +290,7 @@ class S3(CloudStore):
         if moment == "removing" and nth:
             # All parts go by one request, behind that for the token.
             return Fault(0, when, action, "DeleteObjects", path)
-        return super(S3, self).at(moment, nth, when, action, path)
+        return super().at(moment, nth, when, action, path)
 
 
 @dataclass(frozen=True, eq=False)

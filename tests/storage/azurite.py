@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,26 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
         text=True,
     )
     try:
+<<<<<<< HEAD
         yield Azurite(_address(process), key, process.pid)
+=======
+        address = _address(process)
+        # Whatever it says: with a full pipe it would stand still.
+        threading.Thread(target=_drain, args=(process,), daemon=True).start()
+        yield Azurite(address, key)
+>>>>>>> 946b90d (What Azurite says is read: with a full pipe it would stand still)
     finally:
         process.kill()
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def _drain(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    with suppress(ValueError):
+        for _ in process.stdout:
+            pass
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
