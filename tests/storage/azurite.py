@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,27 +123,25 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    # Whatever it says is read: with a full pipe it would stand still.
+    reader = threading.Thread(target=_drain, args=(process,), daemon=True)
     try:
-<<<<<<< HEAD
-        yield Azurite(_address(process), key, process.pid)
-=======
         address = _address(process)
-        # Whatever it says: with a full pipe it would stand still.
-        threading.Thread(target=_drain, args=(process,), daemon=True).start()
-        yield Azurite(address, key)
->>>>>>> 946b90d (What Azurite says is read: with a full pipe it would stand still)
+        reader.start()
+        yield Azurite(address, key, process.pid)
     finally:
         process.kill()
         process.wait()
+        if reader.ident is not None:
+            reader.join()
         assert process.stdout is not None
         process.stdout.close()
 
 
 def _drain(process: "subprocess.Popen[str]") -> None:
     assert process.stdout is not None
-    with suppress(ValueError):
-        for _ in process.stdout:
-            pass
+    for _ in process.stdout:
+        pass
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
