@@ -75,8 +75,8 @@ def test_a_bucket_that_is_not_there_ends_the_demo_before_the_work(s3: S3Server, 
     done = run([*FEW, str(tmp_path), "--sink", "s3://no-such-bucket/lake"], s3_place(s3))
     assert (done.returncode, done.stdout) == (
         1,
-        "The demo cannot go on: s3://no-such-bucket/lake/flights: cannot list _arcane/log/: the bucket does not exist; "
-        "create it or correct the location (NoSuchBucket)\n",
+        "The demo cannot go on: s3://no-such-bucket/lake/flights: cannot read _arcane/checkpoint.json: "
+        "the bucket does not exist; create it or correct the location (NoSuchBucket)\n",
     )
 
 

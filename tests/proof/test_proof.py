@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the proof freezes and forks processes as Linux does")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(1, PARTS + 1))
 def test_kills_freezes_and_power_cuts_lose_nothing_and_double_nothing(part: int, tmp_path: Path) -> None:
     result = tmp_path / "result.json"

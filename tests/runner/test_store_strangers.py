@@ -1,5 +1,7 @@
 """What others leave in a stream's folder, odd names, wrong clocks: nothing is lost, nothing of others is touched."""
 
+import signal
+
 import pytest
 
 from arcane_framework._core.storage import Storage
@@ -215,10 +217,12 @@ def test_of_two_runners_with_clocks_far_apart_one_is_fenced(place: Place, home: 
     early = stream.environment({**spec, "pauseSeconds": 0}, **place.environment(), TEST_CLOCK_DAYS="-5000")
     with stream.start(late, plugin) as older:
         older.wait_for("committed")
+        # Frozen, or it might commit at the very moment of the other's claim, and win.
+        older.send(signal.SIGSTOP)
         with stream.start(early, plugin) as newer:
-            both = older.end(), newer.end()
-    # The newer one loses when the older one commits at the very moment of its claim.
-    finished, fenced = sorted(both, key=lambda ended: ended.code)
+            newer.wait_for("starting")
+            older.send(signal.SIGCONT)
+            fenced, finished = older.end(), newer.end()
     assert (finished.code, fenced.code) == (0, 2), fenced.stderr + finished.stderr
     # By the next number of the log, or by an upload that the other one has aborted.
     assert "another runner" in str(fenced.error["error"])

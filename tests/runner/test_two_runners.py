@@ -11,7 +11,11 @@ def test_the_older_of_two_runners_ends_with_2_and_says_why(stream: Stream) -> No
     environment = stream.environment({"total": 90, "pauseSeconds": 0.05})
     with stream.start(environment, QUICK) as older:
         older.wait_for("committed")
+        # Frozen, or it might commit at the very moment of the other's claim, and win.
+        older.send(signal.SIGSTOP)
         with stream.start(environment, QUICK) as newer:
+            newer.wait_for("starting")
+            older.send(signal.SIGCONT)
             fenced, finished = older.end(), newer.end()
     assert (fenced.code, finished.code) == (2, 0), fenced.stderr + finished.stderr
     assert fenced.error["event"] == "the stream has failed"
@@ -25,8 +29,10 @@ def test_a_fenced_runner_pauses_before_it_ends_and_a_signal_ends_the_pause(strea
     environment = stream.environment({"total": 9000, "pauseSeconds": 0.05})
     with stream.start(environment, NUMBERS) as older:
         older.wait_for("committed")
+        older.send(signal.SIGSTOP)
         with stream.start(environment, NUMBERS) as newer:
             newer.wait_for("committed")
+            older.send(signal.SIGCONT)
             older.wait_for("waiting, so that two runners do not replace each other over and over")
             fenced, stopped = older.stop(signal.SIGTERM), newer.stop(signal.SIGTERM)
     assert (fenced.code, stopped.code) == (2, 0)
