@@ -58,6 +58,37 @@ def act(fault: Fault) -> None:
     signal.pthread_kill(threading.get_ident(), SIGNALS[fault.action])
 
 
+class Calls:
+    """The calls of a process, in the order in which they are made; on any thread.
+
+    Args:
+        fault: What happens at one of them; None: nothing.
+        calls_file: Where the operation and path of each is appended; None: nowhere.
+    """
+
+    def __init__(self, fault: Fault | None, calls_file: str | None) -> None:
+        self._fault = fault
+        self._fitting = 0
+        self._lock = threading.Lock()
+        self._calls_file = None if calls_file is None else os.open(calls_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def due(self, operation: str, path: str) -> When | None:
+        """Take note of a call; when in it the fault is due."""
+        if self._calls_file is not None:
+            os.write(self._calls_file, f"{operation} {path}\n".encode())
+        fault = self._fault
+        if fault is None or fault.operation not in ("", operation) or fault.path not in path:
+            return None
+        with self._lock:
+            self._fitting += 1
+            return fault.when if self._fitting == fault.nth + 1 else None
+
+    def act(self) -> None:
+        """Do what is due."""
+        assert self._fault is not None
+        act(self._fault)
+
+
 class FaultyDisk(Disk):
     """The machine's disk, with a fault at one call.
 
@@ -69,10 +100,7 @@ class FaultyDisk(Disk):
 
     def __init__(self, root: str, fault: Fault | None = None, calls_file: str | None = None) -> None:
         super().__init__(root)
-        self._fault = fault
-        self._fitting = 0
-        self._lock = threading.Lock()
-        self._calls_file = None if calls_file is None else os.open(calls_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._calls = Calls(fault, calls_file)
 
     def make_root(self) -> None:
         with self._call("make_root"):
@@ -86,7 +114,7 @@ class FaultyDisk(Disk):
         with self._call("write") as breaks:
             if breaks:
                 super().write(descriptor, data[: len(data) // 2])
-                self._act()
+                self._calls.act()
             return super().write(descriptor, data)
 
     def sync_file(self, descriptor: int) -> None:
@@ -132,30 +160,15 @@ class FaultyDisk(Disk):
     @contextmanager
     def _call(self, operation: str, path: Segments = ()) -> Iterator[bool]:
         """Wraps one call; gives whether it shall break in the middle."""
-        text = "/".join(path)
-        if self._calls_file is not None:
-            os.write(self._calls_file, f"{operation} {text}\n".encode())
-        due = self._due(operation, text)
+        due = self._calls.due(operation, "/".join(path))
         if due == "before":
-            self._act()
+            self._calls.act()
         try:
             yield due == "during" and operation == "write"
         finally:
             # Also after a call that has failed, as a look at a name that is not there.
             if due == "after":
-                self._act()
-
-    def _due(self, operation: str, path: str) -> When | None:
-        fault = self._fault
-        if fault is None or fault.operation not in ("", operation) or fault.path not in path:
-            return None
-        with self._lock:
-            self._fitting += 1
-            return fault.when if self._fitting == fault.nth + 1 else None
-
-    def _act(self) -> None:
-        assert self._fault is not None
-        act(self._fault)
+                self._calls.act()
 
 
 class LostAnswers(LocalStorage):

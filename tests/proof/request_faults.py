@@ -3,9 +3,7 @@
 Both clouds' SDKs send by urllib3, which a runner under test changes; sources that read an API use another library.
 """
 
-import os
 import random
-import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,7 +12,7 @@ import urllib3.connectionpool
 
 from arcane_framework import Services, Storage
 from arcane_framework._core.clock import SystemClock
-from tests.proof.faults import Fault, act
+from tests.proof.faults import Calls, Fault, When
 from tests.storage.operations import OPERATIONS
 
 _SPEED = 50
@@ -32,10 +30,7 @@ class RequestFaults:
 
     def __init__(self, kind: str, fault: Fault | None, calls_file: str | None) -> None:
         self._operation = OPERATIONS[kind]
-        self._fault = fault
-        self._fitting = 0
-        self._lock = threading.Lock()
-        self._calls_file = None if calls_file is None else os.open(calls_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._calls = Calls(fault, calls_file)
 
     def install(self) -> None:
         """In this process, for all requests to come."""
@@ -45,7 +40,7 @@ class RequestFaults:
         def send_with_faults(self: Any, conn: Any, method: str, url: str, *arguments: Any, **options: Any) -> Any:
             due = faults._due(method, url)
             if due == "before":
-                faults._act()
+                faults._calls.act()
             if due == "during":
                 read = conn.getresponse
                 conn.getresponse = lambda: faults._act_and(read)
@@ -56,29 +51,17 @@ class RequestFaults:
                 if due == "during":
                     del conn.getresponse
                 if due == "after":
-                    faults._act()
+                    faults._calls.act()
 
         faults = self
         pool._make_request = send_with_faults
 
-    def _due(self, method: str, url: str) -> str | None:
-        operation, path = self._operation(method, url), unquote(urlsplit(url).path)
-        if self._calls_file is not None:
-            os.write(self._calls_file, f"{operation} {path}\n".encode())
-        fault = self._fault
-        if fault is None or fault.operation not in ("", operation) or fault.path not in path:
-            return None
-        with self._lock:
-            self._fitting += 1
-            return fault.when if self._fitting == fault.nth + 1 else None
+    def _due(self, method: str, url: str) -> When | None:
+        return self._calls.due(self._operation(method, url), unquote(urlsplit(url).path))
 
     def _act_and(self, go_on: Callable[[], Any]) -> Any:
-        self._act()
+        self._calls.act()
         return go_on()
-
-    def _act(self) -> None:
-        assert self._fault is not None
-        act(self._fault)
 
 
 class _ShortPauses(SystemClock):
