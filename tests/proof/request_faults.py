@@ -12,7 +12,7 @@ import urllib3.connectionpool
 
 from arcane_framework import Services, Storage
 from arcane_framework._core.clock import SystemClock
-from tests.proof.faults import Calls, Fault, When
+from tests.proof.faults import Calls, When
 from tests.storage.operations import OPERATIONS
 
 _SPEED = 50
@@ -24,13 +24,12 @@ class RequestFaults:
 
     Args:
         kind: Of the store.
-        fault: What happens; None: nothing. `during`: when the request is sent and no answer is read.
-        calls_file: Where the operation and path of each request is appended; None: nowhere.
+        calls: The requests; a fault is due `during` one when it is sent and no answer is read.
     """
 
-    def __init__(self, kind: str, fault: Fault | None, calls_file: str | None) -> None:
+    def __init__(self, kind: str, calls: Calls) -> None:
         self._operation = OPERATIONS[kind]
-        self._calls = Calls(fault, calls_file)
+        self._calls = calls
 
     def install(self) -> None:
         """In this process, for all requests to come."""

@@ -27,7 +27,7 @@ from arcane_framework.hosting import StreamHost
 from arcane_framework.sinks import JsonLinesSink, ParquetSink
 from arcane_framework.storage.local import LocalStorage
 from tests.proof import red_controls
-from tests.proof.faults import FaultyDisk, LostAnswers, read_fault
+from tests.proof.faults import Calls, FaultyDisk, LostAnswers, read_fault
 from tests.proof.request_faults import RequestFaults, hurried
 from tests.proof.table import SCHEMA, Table
 
@@ -122,7 +122,7 @@ def with_faults(services: Services) -> Services:
     if not kind:
         return replace(services, storage=_open_storage)
     fault = read_fault(text) if text else None
-    RequestFaults(kind, fault, os.environ.get(CALLS_FILE) or None).install()
+    RequestFaults(kind, Calls(fault, os.environ.get(CALLS_FILE) or None)).install()
     return replace(services, storage=partial(hurried, services))
 
 

@@ -6,21 +6,24 @@ import pytest
 import urllib3.connectionpool
 
 from arcane_framework.storage.s3 import S3Storage
-from tests.proof.faults import Fault, When
+from tests.proof.faults import Calls, Fault, When
 from tests.proof.request_faults import RequestFaults
 from tests.storage.fault_proxy import FaultProxy, fault_proxy
 from tests.storage.s3_server import S3Server, running_server
 
 
-class Watched(RequestFaults):
+class Watched(Calls):
     """Looks at what the server has done so far instead of ending the process."""
 
     def __init__(self, fault: Fault, proxy: FaultProxy, server: S3Server, calls_file: str | None = None) -> None:
-        super().__init__("s3", fault, calls_file)
+        super().__init__(fault, calls_file)
         self.proxy, self.server = proxy, server
         self.seen: list[list[str]] = []
 
-    def _act(self) -> None:
+    def install(self) -> None:
+        RequestFaults("s3", self).install()
+
+    def act(self) -> None:
         assert self.proxy.wait_until_idle()
         self.seen.append([*self.server.requests])
 
