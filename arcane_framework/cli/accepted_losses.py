@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from arcane_framework._core.clock import SystemClock
-from arcane_framework._core.errors import ConfigurationError, FatalStreamError
+from arcane_framework._core.errors import ConfigurationError, FencedError
 from arcane_framework._core.services import StreamIdentity
 from arcane_framework._core.storage import Storage
 from arcane_framework.cli.stream_report import StreamReport
@@ -25,7 +25,7 @@ def accept_losses(storage: Storage, report: StreamReport, paths: Sequence[str]) 
 
     Raises:
         ConfigurationError: A path is none of a committed part, or the part is not lost at all.
-        FencedError: A runner has committed at the same time.
+            Or a runner has committed meanwhile.
     """
     folder = storage.folder(report.stream_id)
     parts = {part.path: part for part in report.parts}
@@ -35,21 +35,25 @@ def accept_losses(storage: Storage, report: StreamReport, paths: Sequence[str]) 
             raise ConfigurationError(
                 f"{report.location} has no committed part {path!r}; arcane state --verify names those that are missing"
             )
-        if _is_there(folder, parts[path]):
-            raise ConfigurationError(f"{report.location}/{path} is there with its size: nothing is lost")
+        reason = _why_not_lost(folder, parts[path])
+        if reason:
+            raise ConfigurationError(f"{report.location}/{path} {reason}")
         lost.append(parts[path])
     newest = report.newest
     identity = StreamIdentity(report.stream_id, "", backfilling=newest.mode == "backfill")
     log = CommitLog(folder, identity, newest.schema_hash, SystemClock(), make_logger(level="error"))
-    return log.accept_loss([part.path for part in lost]), lost
+    try:
+        return log.accept_loss(newest, [part.path for part in lost]), lost
+    except FencedError:
+        raise ConfigurationError(f"{report.location}: the stream has committed meanwhile; try again") from None
 
 
-def _is_there(folder: Storage, part: Part) -> bool:
+def _why_not_lost(folder: Storage, part: Part) -> str:
+    if part.kind == "token":
+        return "holds no rows: the next start writes it again"
     found = folder.stat(part.path)
     if found is not None:
-        return found.size == part.bytes
-    try:
-        # What is only staged is not lost; the next start would do the same.
-        return folder.publish(part.path, part.handle, part.bytes)
-    except FatalStreamError:
-        return False
+        return "is there with its size: nothing is lost" if found.size == part.bytes else ""
+    if any(staged.name == part.path.rpartition("/")[2] for staged in folder.staged()):
+        return "is staged, not lost: the next start publishes it"
+    return ""

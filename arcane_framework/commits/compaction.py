@@ -1,6 +1,6 @@
 """Keeps the log short: complete blocks go into checkpoints, and what is behind a checkpoint is deleted."""
 
-from arcane_framework._core.errors import ConfigurationError, TransientStreamError
+from arcane_framework._core.errors import ArcaneError, FatalStreamError
 from arcane_framework._core.services import Logger
 from arcane_framework._core.storage import Storage
 from arcane_framework.commits import layout
@@ -13,7 +13,7 @@ from arcane_framework.commits.checkpoint import (
     write_hint,
 )
 from arcane_framework.commits.layout import Block
-from arcane_framework.commits.manifest import Manifest
+from arcane_framework.commits.manifest import Manifest, read_manifest
 
 KEPT_BYTES = 8 << 20
 """Of the run's own entries, so that they need not be read again."""
@@ -53,31 +53,51 @@ class Compaction:
         if block.last > newest.published:
             return
         try:
-            write_checkpoint(self._storage, block, [self._text(seq) for seq in block.seqs])
-            self._forget(block)
-            write_hint(self._storage, Hint(last=block.last, cleaned=self._clean()))
+            texts = self._texts(block)
         except FileNotFoundError:
             # Another runner has done it, and deleted the entries, while this one was frozen; it will be fenced.
             self._forget(block)
-        except (TransientStreamError, ConfigurationError) as error:
-            self._log.warning("the commit log was not compacted; it will be tried again", error=str(error))
+            return
+        except ArcaneError as error:
+            self._postpone(error)
+            return
+        try:
+            write_checkpoint(self._storage, block, texts)
+            self._forget(block)
+            self._clean(block)
+        except (ArcaneError, FileNotFoundError) as error:
+            self._postpone(error)
 
-    def _text(self, seq: int) -> bytes:
-        return self._kept.get(seq) or self._storage.read(layout.manifest_name(seq))
+    def _postpone(self, error: Exception) -> None:
+        self._log.warning("the commit log was not compacted; it will be tried again", error=str(error))
+
+    def _texts(self, block: Block) -> list[bytes]:
+        """The block's entries as they are stored; damage must not get into a checkpoint, which is for ever."""
+        texts = [self._kept.get(seq) or self._storage.read(layout.manifest_name(seq)) for seq in block.seqs]
+        previous = None
+        for seq, text in zip(block.seqs, texts, strict=True):
+            location = f"{self._storage.location}/{layout.manifest_name(seq)}"
+            entry = read_manifest(text, location)
+            if entry.seq != seq or previous not in (None, entry.previous):
+                raise FatalStreamError(f"{location} is not what was committed: restore it from a backup")
+            previous = entry.hash()
+        return texts
 
     def _forget(self, block: Block) -> None:
         self._first_open = block.next
         for seq in block.seqs:
             self._kept_bytes -= len(self._kept.pop(seq, b""))
 
-    def _clean(self) -> int:
-        """Delete what is behind checkpoints, some blocks at a time; returns the last number of the last one."""
+    def _clean(self, newest: Block) -> None:
+        """Write the hint, and delete what is behind checkpoints, some blocks at a time."""
         hint = read_hint(self._storage)
         cleaned = 0 if hint is None else hint.cleaned
+        # Before the deletions, which a store may refuse: a start must find the newest checkpoint all the same.
+        write_hint(self._storage, Hint(last=newest.last, cleaned=cleaned))
         for _ in range(CLEANED_AT_ONCE):
             block = layout.block_of(cleaned + 1)
             if block >= self._first_open or block.last >= self._claim:
                 break
             self._storage.delete_all(deletable(block, read_checkpoint(self._storage, block)))
             cleaned = block.last
-        return cleaned
+            write_hint(self._storage, Hint(last=newest.last, cleaned=cleaned))

@@ -114,7 +114,8 @@ def block_of(seq: int) -> Block:
 def checkpointed(name: str) -> Block | None:
     """The block whose checkpoint an object is; None when it is none."""
     found = _CHECKPOINT.fullmatch(name)
-    return block_of(int(found["last"])) if found else None
+    block = block_of(int(found["last"])) if found else None
+    return block if block is not None and block.checkpoint == name else None
 
 
 def completion_token(schema_hash: str) -> str:

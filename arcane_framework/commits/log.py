@@ -112,18 +112,21 @@ class CommitLog:
         if self._compaction is not None and self.newest is not None:
             self._compaction.step(self.newest)
 
-    def accept_loss(self, paths: Sequence[str]) -> Manifest:
+    def accept_loss(self, before: Manifest, paths: Sequence[str]) -> Manifest:
         """Commit that parts are lost, so that starts pass them over. A runner that is at work is fenced by it.
 
         Args:
-            paths: Of committed parts that are gone; checked by the caller.
+            before: The newest entry when the caller checked the parts.
+            paths: Of committed parts that are gone.
 
         Raises:
-            FencedError: Another runner has committed at the same time.
+            FencedError: Another runner has committed since.
         """
-        before = self.newest = read_newest(self._storage)
-        self._published = before.published if before else 0
-        return self._append(self.position, (), epoch=before.epoch + 1 if before else 1, lost=paths)
+        self.newest = before
+        self._published = before.published
+        entry = self._append(self.position, (), epoch=before.epoch + 1, lost=paths)
+        self._must_not_be_late(entry)
+        return entry
 
     def must_be_newest(self) -> None:
         """Check that nobody has committed since; for what a late runner must not do, as far as a look can say.

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -86,7 +87,8 @@ class Committer:
         try:
             manifest = self._log.append(commit.position, [part.committed() for part in commit.parts])
         except FencedError:
-            abort(commit.parts)  # certainly not named by any entry
+            with suppress(Exception):
+                abort(commit.parts)  # certainly not named by any entry
             raise
         self._log.publish(manifest)
         self._log.compact()

@@ -90,7 +90,9 @@ class PartSink(Sink):
         self._state = _Opened(run, storage, log, writer, Committer(run.clock, log, writer))
         if run.stream.mode is Mode.BACKFILL:
             self._remove_replaced_backfill()
+        self._number_parts(log.next_seq)
         self._restore_token()
+        log.must_be_newest()
         self._write_metadata()
         self._write_schema(run.schema)
         self._position = log.position

@@ -32,7 +32,7 @@ from arcane_framework._core.unicode_text import is_unicode
 from arcane_framework.storage.ranged_reader import RangedReader
 from arcane_framework.storage.s3_bodies import body_again, body_of
 from arcane_framework.storage.s3_commit import complete_once, create_once
-from arcane_framework.storage.s3_errors import MISSING, NOT_IMPLEMENTED, error_code, plain_errors
+from arcane_framework.storage.s3_errors import MISSING, NOT_IMPLEMENTED, error_code, plain_errors, required
 from arcane_framework.storage.s3_settings import S3Clients, S3Settings, build_clients
 from arcane_framework.storage.s3_staging import StagingArea, is_usable, pages
 from arcane_framework.storage.s3_upload import PartSender, S3Upload, StagedKey, abort_upload
@@ -357,7 +357,7 @@ class S3Storage(Storage):
                 self._area.put_probe()
                 self._connection.probed.add(self._base)
             answer = self._client.create_multipart_upload(**target)
-            staged = StagedKey(stage, name, str(answer["UploadId"]))
+            staged = StagedKey(stage, name, str(required(answer, "UploadId")))
             if staged.has_marker:
                 self._area.put_marker(staged)
         return staged

@@ -7,10 +7,10 @@ URLs, and what servers answer may hold anything.
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from arcane_framework._core.errors import ArcaneError, ConfigurationError, FatalStreamError, TransientStreamError
 
@@ -134,6 +134,15 @@ def plain_errors(location: str, action: str) -> Iterator[None]:
         if plain is None:
             raise
         raise plain from None
+
+
+def required(answer: Mapping[str, Any], field: str) -> Any:
+    """A field that an answer must have. One whose body has got lost looks like an empty one to the SDK."""
+    from botocore.parsers import ResponseParserError
+
+    if field not in answer:
+        raise ResponseParserError(f"no {field} in the answer")
+    return answer[field]
 
 
 def _answer(error: Exception) -> tuple[type[ArcaneError], str]:

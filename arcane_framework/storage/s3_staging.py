@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from arcane_framework._core.errors import ConfigurationError, FatalStreamError
 from arcane_framework._core.storage import check_name
 from arcane_framework.storage.s3_bodies import body_of
-from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code
+from arcane_framework.storage.s3_errors import EXISTS, MISSING, NO_SUCH_UPLOAD, error_code, required
 from arcane_framework.storage.s3_upload import StagedKey
 from arcane_framework.storage.staging_area import STAGE, TEMPORARY_PREFIX
 
@@ -131,6 +131,7 @@ class StagingArea:
 def pages(client: Any, operation: str, found: str, request: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """What all pages of a listing have in the field `found`, lazily."""
     for page in client.get_paginator(operation).paginate(**request):
+        required(page, "IsTruncated")
         yield from page.get(found, ())
 
 

@@ -26,7 +26,9 @@ from arcane_framework._core.services import NoMetrics
 from arcane_framework._core.storage import StoredObject
 from arcane_framework.cli import main
 from arcane_framework.cli.stream_report import read_report, verify
-from arcane_framework.commits import Manifest, StreamState
+from arcane_framework.commits import Manifest, Part, StreamState
+from arcane_framework.commits.layout import part_name
+from arcane_framework.commits.log import CommitLog
 from arcane_framework.sinks import JsonLinesSink
 from arcane_framework.storage import LocalStorage
 
@@ -259,6 +261,34 @@ def test_only_what_is_lost_can_be_accepted_as_lost(arcane: Arcane, lake: Path) -
         f"arcane: {folder} has no committed part 'data/x'; arcane state --verify names those that are missing\n",
     )
     assert newest(lake).seq == 3
+
+
+def test_what_is_only_staged_is_not_lost_and_is_left_to_the_next_start(arcane: Arcane, lake: Path) -> None:
+    storage = LocalStorage(lake).folder("numbers")
+    identity = StreamIdentity("numbers", "Numbers")
+    log = CommitLog(storage, identity, newest(lake).schema_hash, StoppedClock(), structlog.get_logger())
+    log.open()
+    path = f"data/{part_name(log.next_seq, 0, 'abcdefg', '.json')}"
+    upload = storage.stage(path)
+    upload.write(b"{}")
+    log.append(log.position, [Part(path=path, handle=dict(upload.finish()), rows=1, bytes=2, sha256="")])
+    code, _, err = arcane("state", lake, "--stream-id", "numbers", "--accept-loss", path)
+    assert (code, err) == (1, f"arcane: {lake}/numbers/{path} is staged, not lost: the next start publishes it\n")
+    assert storage.stat(path) is None
+
+
+def test_a_completion_token_cannot_be_lost(arcane: Arcane, tmp_path: Path) -> None:
+    sink = opened(tmp_path, "numbers", backfilling=True)
+    identity = StreamIdentity("numbers", "Numbers", backfilling=True)
+    position = Position().begun(identity, "abcdefg", None)
+    sink.begin_backfill(position)
+    sink.commit(position.completed(None))
+    sink.close()
+    (token,) = newest(tmp_path).parts
+    (tmp_path / "numbers" / token.path).unlink()
+    code, _, err = arcane("state", tmp_path, "--stream-id", "numbers", "--accept-loss", token.path)
+    said = f"arcane: {tmp_path}/numbers/{token.path} holds no rows: the next start writes it again\n"
+    assert (code, err) == (1, said)
 
 
 def test_a_commit_during_the_verification_is_no_problem(lake: Path) -> None:

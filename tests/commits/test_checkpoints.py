@@ -287,6 +287,72 @@ def test_a_store_that_refuses_deletions_does_not_end_the_run() -> None:
     assert rows(storage) == [*range(330)]
 
 
+def test_refused_deletions_do_not_make_starts_dearer() -> None:
+    storage = Watched()
+
+    def refuse(names: Iterable[str]) -> None:
+        raise ConfigurationError("memory://lake: cannot delete: access is denied")
+
+    storage.delete_all = refuse  # type: ignore[method-assign]
+    grown(storage, 1000, starts=10)
+    storage.listed = 0
+    opened(storage)
+    assert storage.listed < 320
+
+
+@pytest.mark.parametrize("damage", [b'{"broken": ', b"\xff\xfe"])
+def test_a_damaged_entry_gets_into_no_checkpoint_and_ends_no_run(damage: bytes) -> None:
+    storage = MemoryStorage("lake")
+    grown(storage, 60)
+    name = layout.manifest_name(30)
+    good = storage.read(name)
+    storage.replace(name, damage)
+    log = opened(storage)
+    for number in range(60, 130):
+        commit(log, storage, number)
+    assert storage.stat(layout.Block(0).checkpoint) is None
+    storage.replace(name, good)
+    commit(log, storage, 130)
+    assert storage.stat(layout.Block(0).checkpoint) is not None
+    assert rows(storage) == [*range(131)]
+    assert list(StreamState(storage).verify()) == []
+
+
+def test_an_entry_of_another_log_gets_into_no_checkpoint() -> None:
+    storage, other = MemoryStorage("lake"), MemoryStorage("other")
+    grown(storage, 60)
+    grown(other, 60)
+    storage.replace(layout.manifest_name(30), other.read(layout.manifest_name(30)))
+    log = opened(storage)
+    for number in range(60, 130):
+        commit(log, storage, number)
+    assert storage.stat(layout.Block(0).checkpoint) is None
+
+
+def test_a_checkpoint_of_no_block_is_a_stranger() -> None:
+    storage = MemoryStorage("lake")
+    grown(storage, 10)
+    stranger = f"{layout.LOG}/{57:020}.checkpoint.json"
+    storage.create(stranger, b"{}")
+    with pytest.raises(FatalStreamError, match=rf"{stranger} does not belong into a commit log: move it away$"):
+        opened(storage)
+
+
+def test_a_loss_that_is_accepted_too_late_is_told() -> None:
+    storage = MemoryStorage("lake")
+    log = opened(storage)
+    for number in range(20):
+        commit(log, storage, number)
+    before = StreamState(storage).newest()
+    assert before is not None
+    for number in range(20, 150):
+        commit(log, storage, number)
+    grown(storage, 250)
+    assert storage.stat(layout.manifest_name(before.seq + 1)) is None
+    with pytest.raises(FencedError):
+        log_of(storage).accept_loss(before, ["data/part-1"])
+
+
 def test_a_gap_behind_the_checkpoints_stops_the_stream() -> None:
     for missing in (200, 205, 299, 303):
         storage = MemoryStorage("lake")

@@ -89,6 +89,19 @@ def test_an_object_that_cannot_be_deleted_is_named(s3: S3Server, storage: S3Stor
     )
 
 
+def test_an_answer_without_its_body_is_no_answer(s3: S3Server, storage: S3Storage) -> None:
+    for operation, call, action in (
+        ("CreateMultipartUpload", lambda: storage.stage("data/part-1"), "stage data/part-1"),
+        ("ListObjectsV2", lambda: [*storage.list("data")], "list data/"),
+        ("ListObjectsV2", lambda: [*storage.folders("data")], "list data"),
+    ):
+        s3.faults.append(Fault(operation, status=200))
+        with pytest.raises(TransientStreamError) as raised:
+            call()
+        assert str(raised.value) == f"{storage.location}: cannot {action}: the server's answer cannot be read"
+    storage.stage("data/part-1").abort()
+
+
 def test_large_uploads_are_sent_in_parts_a_few_at_a_time(s3: S3Server, storage: S3Storage) -> None:
     most, now, lock = 0, 0, threading.Lock()
     real = storage._client.upload_part
