@@ -42,8 +42,10 @@ MAX_SECRET_FILE_BYTES: Final = 1 << 20
 
 _SECRET_FILE = re.compile(r"(ARCANE__.+)_FILE")
 _STORAGE_SETTING = re.compile(
-    r"(?P<prefix>ARCANE(?P<assembly>\.[A-Z0-9_.]+)?__)?(?P<name>(?(prefix)(?:AWS|AZURE)_|AZURE_STORAGE_).+)"
+    r"(?P<prefix>ARCANE(?P<assembly>\.[A-Z0-9_.]+)?__)?"
+    r"(?P<name>(?(prefix)(?:AWS|AZURE)_.+|(?:AZURE_STORAGE_.+|AWS_(?:REGION|MAX_ATTEMPTS|S3_ADDRESSING_STYLE))))"
 )
+"""Of the names without a prefix those of AWS that boto3 itself does not know, or that our own would hide from it."""
 _FOLDERS = ("PWD", "OLDPWD")
 """The shell's, and no passwords: everything below the current folder would be hidden."""
 
@@ -325,8 +327,8 @@ def _is_folder_name(name: str) -> bool:
 def storage_settings(variables: Mapping[str, str]) -> EnvironmentVariables:
     """The stores' settings without their prefix.
 
-    `ARCANE__` goes before the first generation's assembly names, and these before names without a prefix, which only
-    Azure's settings have: boto3 finds its own.
+    `ARCANE__` goes before the first generation's assembly names, and these before names without a prefix; what is
+    left out boto3 finds by itself.
     """
     matches = [(match, value) for name, value in variables.items() if (match := _STORAGE_SETTING.fullmatch(name))]
     matches.sort(key=lambda found: (found[0]["prefix"] is not None, found[0]["assembly"] is None))

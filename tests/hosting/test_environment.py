@@ -273,6 +273,12 @@ def test_storage_settings_are_read_under_all_prefixes() -> None:
     assert dict(read_environment({**COMPLETE, **dict(reversed(variables.items()))}).storage_settings) == dict(settings)
 
 
+def test_of_aws_own_names_those_are_read_that_its_sdk_does_not_know() -> None:
+    names = ("AWS_REGION", "AWS_MAX_ATTEMPTS", "AWS_S3_ADDRESSING_STYLE", "AWS_ACCESS_KEY_ID", "AWS_REGION_2")
+    settings = read_environment({**COMPLETE, **dict.fromkeys(names, "x")}).storage_settings
+    assert dict(settings) == dict.fromkeys(names[:3], "x")
+
+
 def test_values_of_variables_that_are_credentials_by_name_are_known_to_the_log() -> None:
     settings = read(
         AWS_SECRET_ACCESS_KEY="s", connectionString="c", ARCANE__AUTHHEADERS="h", HOME="/root", PWD="/a", OLDPWD="/b"
