@@ -72,9 +72,9 @@ class Lake:
 
     @property
     def garbage(self) -> list[str]:
-        """What lies in the staging area and is named by no entry of the log."""
+        """What lies in the staging area and is named by no entry of the log; files that are being written left out."""
         committed = {part.staged for part in self._parts}
-        return [name for name in self.staged if name not in committed]
+        return [name for name in self.staged if name not in committed and not name.startswith(f"{STAGE}.tmp-")]
 
     def problems(self) -> list[str]:
         """What must not be at any instant."""
